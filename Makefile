@@ -1,0 +1,44 @@
+# make run    judge and time suites/cpu.yaml (SUITE=smoke for another) and print the comparison table
+# make test   lint, types, layers and tests: what CI runs
+# Both set up what they need in .venv; constraints.txt pins every version.
+PYTHON ?= python3
+VENV ?= .venv
+SUITE ?= cpu
+BIN := $(VENV)/bin
+
+.PHONY: run smoke test check format clean
+.DEFAULT_GOAL := run
+
+run: $(VENV)/.run
+	$(BIN)/python -m harness run $(SUITE)
+
+smoke: $(VENV)/.run
+	$(BIN)/python -m harness run smoke
+
+test: $(VENV)/.dev check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# --no-build-isolation is not used: hatchling comes into its own environment and brings no torch
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[gpu]"
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[gpu,dev]"
+	touch $@ $(VENV)/.run
+
+clean:
+	rm -rf $(VENV) build dist .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""Frozen nouns shared by every layer; standard library only."""
