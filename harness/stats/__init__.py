@@ -1,0 +1,1 @@
+"""Statistics of interleaved timing: order-statistic intervals, verdicts, detectable slowdowns. No torch."""

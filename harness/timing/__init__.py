@@ -1,0 +1,1 @@
+"""Timing: rounds that interleave all rivals, on cold or warm inputs, on the clock of the device."""

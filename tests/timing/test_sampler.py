@@ -1,0 +1,106 @@
+"""The sampler, on arms that cost what a fake clock says: calibration, interleaving, and when it stops."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from harness.timing.sampler import SamplerSettings, ratio, sample_arms
+
+
+class Machine:
+    """A machine whose calls take a given time each, with noise; drives its own clock."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.now, self.random, self.visits = 0, random.Random(seed), []
+
+    def arm(self, name: str, call_ns: float, noise: float = 0.0):
+        def run(calls: int) -> int:
+            elapsed = int(calls * call_ns * self.random.lognormvariate(0, noise))
+            self.now += elapsed
+            self.visits.append((name, calls))
+            return elapsed
+
+        return run
+
+
+def sampled(machine: Machine, arms: dict, **settings):
+    return sample_arms(arms, "a", SamplerSettings(**settings), seed=1, now_ns=lambda: machine.now)
+
+
+def test_a_sample_is_as_many_calls_as_fill_three_milliseconds():
+    machine = Machine()
+    samples = sampled(machine, {"a": machine.arm("a", 10_000), "b": machine.arm("b", 100_000)})
+    assert samples.calls == {"a": 300, "b": 30}
+
+
+def test_a_call_longer_than_a_sample_is_sampled_alone():
+    machine = Machine()
+    samples = sampled(machine, {"a": machine.arm("a", 50_000_000), "b": machine.arm("b", 90_000_000)})
+    assert samples.calls == {"a": 1, "b": 1}
+
+
+def test_every_round_visits_every_arm_once_in_varying_order():
+    machine = Machine()
+    arms = {name: machine.arm(name, 1_000_000) for name in "abc"}
+    samples = sampled(machine, arms)
+    rounds = [name for name, _ in machine.visits[-3 * samples.rounds :]]
+    orders = {tuple(rounds[i : i + 3]) for i in range(0, len(rounds), 3)}
+    assert all(set(order) == set("abc") for order in orders)
+    assert len(orders) > 1
+
+
+def test_it_stops_at_the_first_look_when_there_is_no_noise():
+    machine = Machine()
+    samples = sampled(machine, {"a": machine.arm("a", 1e6), "b": machine.arm("b", 2e6)})
+    assert (samples.rounds, samples.converged) == (20, True)
+
+
+def test_noise_takes_more_rounds_and_the_interval_keeps_its_promise():
+    machine = Machine()
+    arms = {"a": machine.arm("a", 1e6, 0.02), "b": machine.arm("b", 1.5e6, 0.02)}
+    samples = sampled(machine, arms, max_seconds=60)
+    summary = ratio(samples, "a", "b", 0.99)
+    assert samples.converged
+    assert samples.rounds > 20
+    assert summary.relative_width <= 0.02
+    assert summary.low <= 1 / 1.5 <= summary.high
+
+
+def test_the_budget_of_time_ends_a_cell_and_says_it_did_not_converge():
+    machine = Machine()
+    arms = {"a": machine.arm("a", 1e6, 0.5), "b": machine.arm("b", 1e6, 0.5)}
+    samples = sampled(machine, arms, max_seconds=0.3)
+    assert not samples.converged
+    assert machine.now < 0.6e9
+
+
+def test_slow_calls_still_get_three_rounds():
+    machine = Machine()
+    samples = sampled(machine, {"a": machine.arm("a", 5e9), "b": machine.arm("b", 5e9)}, max_seconds=1)
+    assert samples.rounds == 3
+
+
+def test_it_never_stops_on_significance():
+    # an obvious difference with wide noise goes on until the interval is narrow, not until it excludes 1
+    machine = Machine()
+    arms = {"a": machine.arm("a", 1e6, 0.05), "b": machine.arm("b", 9e6, 0.05)}
+    assert sampled(machine, arms, max_seconds=600).rounds > 45
+
+
+def test_the_arm_about_to_run_is_announced():
+    machine, seen = Machine(), []
+    arms = {"a": machine.arm("a", 1e6), "b": machine.arm("b", 1e6)}
+    sample_arms(arms, "a", SamplerSettings(), seed=1, now_ns=lambda: machine.now, entering=seen.append)
+    visited = [name for name, _ in machine.visits]
+    assert [name for name, following in zip(visited, [*visited[1:], ""], strict=True) if name != following]
+    assert set(seen) == {"a", "b"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_identical_arms_are_not_told_apart(seed):
+    machine = Machine(seed)
+    arms = {"a": machine.arm("a", 1e6, 0.01), "b": machine.arm("b", 1e6, 0.01)}
+    samples = sampled(machine, arms, max_seconds=60)
+    assert ratio(samples, "a", "b", 0.99).verdict in ("same", "ambiguous")
