@@ -54,7 +54,7 @@ def test_samples_torn_at_any_byte_are_repaired(tmp_path):
     for cut in range(kept, len(whole) + 1):
         file.write_bytes(whole[:cut])
         notices: list[str] = []
-        assert [s.cell for s in read_samples(folder.path, notices)][0] == "one"
+        assert next(s.cell for s in list(read_samples(folder.path, notices))) == "one"
         with RunFolder.resume(folder.path) as resumed:
             assert len(resumed.notices) == len(notices) == (cut not in (kept, len(whole)))
             resumed.append_samples("three", {"a": [1]}, {"a": 1})
@@ -78,8 +78,10 @@ def test_broken_samples_in_the_middle_cost_only_themselves(tmp_path):
 @pytest.mark.parametrize(
     "line",
     [
-        {"cell": 5}, {"cell": "not a cell"}, {"cell": "a/1x-5/float32/cpu/normal/forward/mean"}, {"implementation": None},
-        {"kind": "other"}, {"check": []}, {"status": "great"}, {"status": 3}, {"reason": {}}, {"metrics": [1]}, {"traceback": 7},
+        {"cell": 5}, {"cell": "not a cell"}, {"cell": "a/1x-5/float32/cpu/normal/forward/mean"},
+        {"implementation": None},
+        {"kind": "other"}, {"check": []}, {"status": "great"}, {"status": 3}, {"reason": {}}, {"metrics": [1]},
+        {"traceback": 7},
         {"cell": f"cross_entropy/{10**30}x5/float32/cpu/normal/forward/mean"}, {"metrics": {"error": 10**400}},
     ],
     ids=str,
@@ -115,7 +117,9 @@ def test_a_huge_line_is_passed_over_and_what_follows_is_read(run):
     before = len(read_run(run).outcomes)
     line = json.loads((run / "cells.jsonl").read_text().splitlines()[0])
     with (run / "cells.jsonl").open("a") as stream:
-        stream.write('{"x":"' + "y" * (2 * MAX_LINE_BYTES) + '"}\n' + json.dumps({**line, "implementation": "after"}) + "\n")
+        stream.write(
+            '{"x":"' + "y" * (2 * MAX_LINE_BYTES) + '"}\n' + json.dumps({**line, "implementation": "after"}) + "\n"
+        )
     found = read_run(run)
     assert len(found.outcomes) == before + 1
     assert "longer than" in found.notices[0]
@@ -139,8 +143,9 @@ def test_a_repeated_key_counts_once(run):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"format_version": 2}', "a newer harness wrote it"), (b"{}", "no format_version"), (b'{"format_version": "1"}', "no format_v"),
-        (b'{"format_version": true}', "no format_version"), (b"[]", "no JSON object"), (b"\xff", "not UTF-8"), (b"", "not JSON"),
+        (b'{"format_version": 2}', "a newer harness wrote it"), (b"{}", "no format_version"),
+        (b'{"format_version": "1"}', "no format_v"), (b'{"format_version": true}', "no format_version"),
+        (b"[]", "no JSON object"), (b"\xff", "not UTF-8"), (b"", "not JSON"),
     ],
 )  # fmt: skip
 def test_a_header_that_cannot_be_understood_is_refused(run, content, message):
@@ -208,6 +213,12 @@ def test_format_version_1_keeps_loading():
     assert run.run_id == "20260101T000000Z-cpu-0a1b2c"
     assert run.notices == ()
     assert len(run.outcomes) == 9
-    assert {outcome.status for outcome in run.outcomes} == {Status.PASSED, Status.FAILED, Status.DECLARED, Status.RAISED, Status.SKIPPED}
+    assert {outcome.status for outcome in run.outcomes} == {
+        Status.PASSED,
+        Status.FAILED,
+        Status.DECLARED,
+        Status.RAISED,
+        Status.SKIPPED,
+    }
     assert run.outcomes[0].case.classes == 32000
     assert [samples.cell for samples in read_samples(GOLDEN)] == [run.outcomes[0].cell]

@@ -38,8 +38,14 @@ def test_outcomes_come_back_as_they_were_written(tmp_path):
 def test_numbers_that_json_lacks_are_written_as_text_and_read_back(tmp_path):
     outcome = judged(cases(1)[0], "a", "gradient", error=math.nan, budget=math.inf, found=[-math.inf, 1.0])
     path = make_run(tmp_path, [outcome], {**HEADER, "noise": math.nan})
-    line = json.loads((path / "cells.jsonl").read_text(), parse_constant=lambda name: pytest.fail(f"{name} in the file"))
-    assert (line["metrics"]["error"], line["metrics"]["budget"], line["metrics"]["found"]) == ("nan", "inf", ["-inf", 1.0])
+    line = json.loads(
+        (path / "cells.jsonl").read_text(), parse_constant=lambda name: pytest.fail(f"{name} in the file")
+    )
+    assert (line["metrics"]["error"], line["metrics"]["budget"], line["metrics"]["found"]) == (
+        "nan",
+        "inf",
+        ["-inf", 1.0],
+    )
     metrics = read_run(path).outcomes[0].metrics
     assert math.isnan(metrics["error"])
     assert metrics["budget"] == math.inf
@@ -86,7 +92,7 @@ def test_two_runs_never_share_a_folder(tmp_path):
     folders = [RunFolder.create(tmp_path, "cpu", {}) for _ in range(20)]
     assert len({folder.path for folder in folders}) == 20
     assert (tmp_path / "latest").resolve() == folders[-1].path
-    assert os.readlink(tmp_path / "latest") == folders[-1].run_id
+    assert str((tmp_path / "latest").readlink()) == folders[-1].run_id
     for folder in folders:
         folder.close()
 
