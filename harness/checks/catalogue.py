@@ -1,0 +1,41 @@
+"""The checks by name: what each looks at, and which cells it is asked on. Torch-free, for suites, plans and listings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from harness.checks.cases import OWN_CASES
+from harness.core.case import Case
+from harness.suite.model import CHECKS
+
+#: What a cell must pass before its speed is shown.
+ADMISSION = ("agreement", "gradient", "stability")
+
+#: Checks that judge every cell of a suite; the others bring cells of their own, one set for each device and dtype.
+CELL_CHECKS = ADMISSION
+
+#: A question to an implementation: a case and the checks that are asked on it.
+Questions = Mapping[Case, tuple[str, ...]]
+
+
+def questions(cases: Sequence[Case], checks: Iterable[str], *, thorough: bool = False) -> Questions:
+    """What is asked: each case of a suite with the cell checks, then the cells that other checks bring themselves."""
+    wanted = set(checks)
+    asked: dict[Case, tuple[str, ...]] = {}
+    for case in cases:
+        asked[case] = tuple(c for c in CELL_CHECKS if c in wanted and (c != "gradient" or case.needs_gradient))
+    for anchor in _anchors(cases):
+        for name in CHECKS:
+            if name in wanted and name in OWN_CASES:
+                for case in OWN_CASES[name](anchor, thorough):
+                    asked[case] = (*asked.get(case, ()), name)
+    return MappingProxyType({case: names for case, names in asked.items() if names})
+
+
+def _anchors(cases: Sequence[Case]) -> list[Case]:
+    """The first case of each loss, device and dtype: own cells are made for every such three."""
+    found: dict[tuple[str, str, str], Case] = {}
+    for case in cases:
+        found.setdefault((case.loss, case.device, case.dtype), case)
+    return list(found.values())

@@ -1,0 +1,193 @@
+"""``run``: judge and time a suite into a run folder, or take up one that was killed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from harness import __version__
+from harness.core.errors import UsageError
+from harness.core.implementation import Implementation
+from harness.core.status import exit_code
+from harness.hardware.host import environment, git_revision
+from harness.losses.catalogue import families
+from harness.progress import listener
+from harness.registry.sources import PACKAGE
+from harness.runner.asked import Asked
+from harness.runner.build import build_plan, cases_of
+from harness.runner.plan import Plan
+from harness.runner.record import Record
+from harness.runner.run import count_work, execute, stale_expectations
+from harness.runner.survey import Survey
+from harness.store import RunFolder
+from harness.suite.estimate import estimate
+from harness.suite.load import load_suite
+from harness.suite.model import Suite
+from harness.worker.process import ProcessWorkers, Workers
+
+#: What shells report for a program ended by Ctrl-C.
+EXIT_INTERRUPTED = 130
+
+
+def run(
+    suite_text: str,
+    asked: Asked,
+    *,
+    out: Path,
+    dry_run: bool,
+    console: Console,
+    quiet: bool,
+    workers: Workers | None = None,
+) -> int:
+    """Run the suite named by ``suite_text`` into a new folder under ``out``; returns the exit status."""
+    suite = load_suite(suite_text, families())
+    workers = workers or ProcessWorkers()
+    cases = cases_of(suite, asked)
+    plan, found = build_plan(suite, cases, asked, workers, Path.cwd())
+    summary = _summary(suite, plan)
+    if dry_run:
+        _print_plan(console, plan, summary)
+        return 0
+    with RunFolder.create(out, suite.name, _header(suite, asked, plan, found)) as folder:
+        return _into(folder, suite, plan, workers, console, summary, quiet)
+
+
+def resume(path: Path, *, console: Console, quiet: bool, workers: Workers | None = None) -> int:
+    """Finish the run in ``path``: only what is missing is run; returns the exit status."""
+    from harness.suite.schema import suite_of
+    from harness.suite.yaml_text import parse_document
+
+    workers = workers or ProcessWorkers()
+    with RunFolder.resume(path) as folder:
+        header = folder.header
+        try:
+            source, text, values = header["suite"]["source"], header["suite"]["text"], dict(header["asked"])
+        except (KeyError, TypeError):
+            raise UsageError(f"{folder.path}/run.json lacks the suite it ran; it cannot be resumed") from None
+        values["shard"] = tuple(values["shard"]) if values.get("shard") else None
+        asked = Asked(
+            **{
+                **values,
+                "implementations": tuple(values["implementations"]),
+                "cells": tuple(values["cells"]),
+                "checks": tuple(values["checks"]),
+            }
+        )
+        suite = suite_of(parse_document(text, Path(source)), families())
+        plan, _ = build_plan(suite, cases_of(suite, asked), asked, workers, Path.cwd())
+        for notice in folder.notices:
+            console.print(notice, markup=False, highlight=False)
+        kept = len(folder.done)
+        summary = f"{_summary(suite, plan)}\nresuming {folder.path}: {kept} outcomes are there already"
+        return _into(folder, suite, plan, workers, console, summary, quiet)
+
+
+def _into(
+    folder: RunFolder, suite: Suite, plan: Plan, workers: Workers, console: Console, summary: str, quiet: bool
+) -> int:
+    """Execute ``plan`` into ``folder``, then derive the reports and print the closing table."""
+    started = time.monotonic()
+    with listener(console, quiet=quiet) as shown:
+        record = Record(folder, shown, folder.outcomes())
+        judged, timed = count_work(plan)
+        shown.planned(judged=judged, timed=timed, summary=summary)
+        _say_missing_device(plan, shown.note)
+        try:
+            execute(plan, workers, record, shown)
+        except KeyboardInterrupt:
+            folder.update_header(interrupted=True)
+            console.print(
+                f"\nstopped; everything measured is kept. Go on with:\n  python -m harness run --resume {folder.path}"
+            )
+            return EXIT_INTERRUPTED
+    code = exit_code(record.statuses())
+    notes = stale_expectations(plan.implementations, record.outcomes)
+    seconds = round(time.monotonic() - started + float(folder.header.get("seconds") or 0), 3)
+    folder.update_header(notes=notes, seconds=seconds, exit_status=code, ended=_now(), interrupted=False)
+    _report(folder, console, quiet)
+    return code
+
+
+def _report(folder: RunFolder, console: Console, quiet: bool) -> None:
+    from harness.report.export import export
+    from harness.report.terminal import render_closing
+    from harness.store import read_run
+
+    folder.write_report("report.md", export(folder.path, "markdown"))
+    folder.write_report("report.html", export(folder.path, "html"))
+    if not quiet:
+        render_closing(console, read_run(folder.path))
+    console.print(f"run folder: {folder.path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _header(suite: Suite, asked: Asked, plan: Plan, found: Survey) -> dict[str, Any]:
+    return {
+        "harness_version": __version__,
+        "suite": {"name": suite.name, "source": suite.source.name, "text": suite.text, "baseline": suite.baseline},
+        "asked": asdict(asked),
+        "command": ["python", "-m", "harness", *sys.argv[1:]],
+        "environment": environment(),
+        "devices": {"cuda": list(found.cuda), "facts": {k: v for k, v in found.facts.items() if k != "cuda"}},
+        "git_revision": git_revision(PACKAGE.parent),
+        "settings": asdict(plan.settings),
+        "planned": {"cells": len(plan.cases), "implementations": [_described(i) for i in plan.implementations]},
+    }
+
+
+def _described(implementation: Implementation) -> Mapping[str, Any]:
+    return {
+        "name": implementation.name,
+        "summary": implementation.summary,
+        "origin": implementation.origin,
+        "unavailable": implementation.unavailable,
+        "failed": implementation.failed,
+        "expect": {e.text: e.reason for e in implementation.expect},
+    }
+
+
+def _summary(suite: Suite, plan: Plan) -> str:
+    names = ", ".join(implementation.name for implementation in plan.implementations)
+    rough = estimate(suite, plan.cases, families(), implementations=len(plan.implementations))
+    told = f"implementations: {names}; baseline {plan.baseline.name}"
+    return f"suite {suite.name}: {suite.description}\n{rough.line()}\n{told}"
+
+
+def _say_missing_device(plan: Plan, note: Any) -> None:
+    """One line for a device that is not there, with the command to use instead."""
+    from harness.runner.plan import device_reason
+
+    missing = {
+        case.device: reason for case in plan.cases if (reason := device_reason(case.device, plan.cuda)) is not None
+    }
+    for device, reason in missing.items():
+        count = sum(case.device == device for case in plan.cases)
+        hint = "use instead: python -m harness run cpu" if device.startswith("cuda") else ""
+        note(f"{reason}: {count} cells on {device} are unavailable{'; ' + hint if hint else ''}")
+
+
+def _print_plan(console: Console, plan: Plan, summary: str) -> None:
+    console.print(summary, markup=False, highlight=False)
+    judged, timed = count_work(plan)
+    console.print(f"dry run: {judged} sets of inputs would be judged, {timed} cells timed; nothing was run")
+    for implementation in plan.implementations:
+        reasons: dict[str, int] = {}
+        for case in plan.cases:
+            settled = plan.settled(implementation, case)
+            if settled is not None:
+                reasons[f"{settled[0]}: {settled[1]}"] = reasons.get(f"{settled[0]}: {settled[1]}", 0) + 1
+        asked = len(plan.cases) - sum(reasons.values())
+        console.print(f"  {implementation.name}: {asked} cells asked", markup=False, highlight=False)
+        for reason, count in reasons.items():
+            console.print(f"    {count} {reason}", markup=False, highlight=False)
+
+
+def _now() -> str:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,138 @@
+"""Run one candidate: bind its options, call it under the pass's rules, and name what it raised."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from harness.checks.evidence import Answer
+from harness.core.case import Case
+from harness.core.family import Family
+from harness.core.implementation import Implementation
+from harness.core.status import Status
+from harness.registry.call import bind, call_options
+
+
+class CandidateError(Exception):
+    """The candidate raised; ``status`` is raised or out_of_memory, ``reason`` the one-line message."""
+
+    def __init__(self, error: BaseException) -> None:
+        text = str(error).strip().splitlines()
+        super().__init__(f"{type(error).__name__}: {text[0] if text else ''}"[:500])
+        self.reason = str(self)
+        self.status = Status.OUT_OF_MEMORY if is_out_of_memory(error) else Status.RAISED
+        self.traceback = "".join(traceback.format_exception(error))[-6000:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An implementation with its callable and family, ready to be called on any case it supports."""
+
+    description: Implementation
+    target: Callable[..., Any]
+    family: Family
+
+    def function(self, case: Case, inputs: Any) -> Callable[[Any, Any], Any]:
+        """A callable of (logits, target) with the options of ``case`` bound."""
+        options = call_options(self.description, case, self.family, inputs.weight)
+        return bind(self.target, options)
+
+    def answer(self, case: Case, inputs: Any) -> Answer:
+        """Call the candidate under the rules of the case's pass.
+
+        Raises:
+            CandidateError: it raised anything, SystemExit included.
+        """
+        with guarded_state():
+            try:
+                function = self.function(case, inputs)
+                if case.pass_ == "forward_no_grad":
+                    with torch.no_grad():
+                        loss = function(inputs.logits, inputs.target)
+                        return Answer(loss=_detached(loss), gradients={}, requires_grad=_requires_grad(loss))
+                logits = inputs.logits.detach().requires_grad_()
+                loss = function(logits, inputs.target)
+                if not case.needs_gradient:
+                    return Answer(loss=_detached(loss), gradients={}, requires_grad=_requires_grad(loss))
+                gradients = _gradients(loss, logits, inputs)
+                return Answer(loss=_detached(loss), gradients=gradients, requires_grad=_requires_grad(loss))
+            except BaseException as error:  # strangers' code: SystemExit is its own as well
+                raise CandidateError(error) from None
+
+
+def _gradients(loss: Any, logits: torch.Tensor, inputs: Any) -> dict[str, torch.Tensor]:
+    if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
+        return {}
+    upstream = inputs.grad_output
+    if upstream.shape != loss.shape:
+        return {}  # the check names the wrong shape of the loss
+    (gradient,) = torch.autograd.grad(loss, logits, upstream.to(loss.dtype), allow_unused=True)
+    return {} if gradient is None else {"logits": gradient}
+
+
+def _detached(loss: Any) -> Any:
+    return loss.detach() if isinstance(loss, torch.Tensor) else loss
+
+
+def _requires_grad(loss: Any) -> bool:
+    return isinstance(loss, torch.Tensor) and loss.requires_grad
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on either device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+
+
+@contextmanager
+def guarded_state():
+    """Put back what a candidate may have changed for everyone: grad mode, default dtype, threads, random state."""
+    grad, dtype, threads = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
+    random_state = torch.random.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_grad_enabled(grad)
+        torch.set_default_dtype(dtype)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        torch.random.set_rng_state(random_state)
+
+
+#: One feature that no signature shows, and how a plain case gets it.
+_FEATURES: dict[str, Callable[[Case], Case]] = {
+    "probability targets": lambda plain: replace(plain, target="probability"),
+    "more than two dimensions": lambda plain: replace(plain, dims=(2,)),
+}
+
+
+def features(case: Case) -> list[str]:
+    """Features of ``case`` that an implementation may lack without its signature showing it."""
+    found = []
+    if case.target_kind == "probability":
+        found.append("probability targets")
+    if case.dims:
+        found.append("more than two dimensions")
+    if case.dtype != "float32":
+        found.append(f"dtype {case.dtype}")
+    return found
+
+
+def plain_cases(case: Case, feature: str | None) -> list[Case]:
+    """Three small plain cases on the device of ``case``, each with just ``feature``."""
+    plain = Case(
+        loss=case.loss, batch=4, classes=5, features=4 * bool(case.features), device=case.device, pass_=case.pass_
+    )
+    sizes = [plain, replace(plain, batch=2, classes=16), replace(plain, batch=3, classes=33)]
+    if feature is None:
+        return sizes
+    if feature.startswith("dtype "):
+        return [replace(size, dtype=feature.removeprefix("dtype ")) for size in sizes]
+    return [_FEATURES[feature](size) for size in sizes]

@@ -1,0 +1,95 @@
+"""The worker's side: put the process in order, then do jobs one by one and say what is about to be called."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+#: Sends one message to the parent.
+Say = Callable[[Mapping[str, Any]], None]
+
+_PR_SET_PDEATHSIG = 1
+
+
+def child_main(conn: Connection, settings: Mapping[str, Any]) -> None:
+    """Entry point of a worker process: serve jobs from ``conn`` until it closes."""
+    _arrange_process(settings)
+
+    def say(message: Mapping[str, Any]) -> None:
+        conn.send_bytes(json.dumps(message).encode())
+
+    while True:
+        try:
+            job = json.loads(conn.recv_bytes())
+        except (EOFError, OSError):
+            # not sys.exit: a plugin's exit handlers must not get to hold the worker back
+            os._exit(0)
+        _serve(job, say)
+        say({"done": True})
+
+
+def _serve(job: Mapping[str, Any], say: Say) -> None:
+    """Run one job; what escapes from it is our own fault and is told as such, with its traceback."""
+    try:
+        kind = job["job"]
+        if kind == "describe":
+            from harness.worker.describe import describe
+
+            describe(job, say)
+        elif kind == "judge":
+            from harness.worker.judge import judge
+
+            judge(job, say)
+        elif kind == "time":
+            from harness.worker.timer import time_cell
+
+            time_cell(job, say)
+        elif kind == "device":
+            from harness.worker.describe import describe_devices
+
+            describe_devices(say)
+    except Exception as error:
+        say({"internal": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()})
+
+
+def _arrange_process(settings: Mapping[str, Any]) -> None:
+    os.setsid()
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends its workers itself
+    log = os.open(settings["log"], os.O_WRONLY | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    sys.stdout, sys.stderr = os.fdopen(1, "w", 1, closefd=False), os.fdopen(2, "w", 1, closefd=False)
+    faulthandler.enable(file=sys.stderr, all_threads=False)
+    os.environ.update(settings["environment"])
+    os.chdir(settings["cwd"])
+    if settings["memory_bytes"]:
+        _limit_memory(settings["memory_bytes"])
+
+
+def _die_with_parent() -> None:
+    """On Linux, have the kernel end this process with the fork server, which goes when the harness is killed."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _limit_memory(limit: int) -> None:
+    """Make a too large allocation fail in this process, where it can be told, rather than have the kernel end one."""
+    import resource
+
+    with contextlib.suppress(ValueError, OSError):
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        bounded = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (bounded, hard))

@@ -1,0 +1,247 @@
+"""Judge jobs: one implementation on the cells of one set of inputs, in a process of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from harness.checks.evidence import Answer
+from harness.checks.run import verdicts
+from harness.core.case import Case, case_from_dict
+from harness.core.implementation import Implementation, implementation_from_dict
+from harness.core.outcome import JUDGED, Outcome, Verdict, outcome_to_dict
+from harness.core.status import Status
+from harness.inputs.build import build_inputs
+from harness.losses.catalogue import families
+from harness.numerics.evaluation import Evaluation
+from harness.registry.load import load_callable
+from harness.timing.compiled import compile_key, fresh_compile
+from harness.worker.candidate import Candidate, CandidateError, features, guarded_state, plain_cases
+from harness.worker.child import Say
+from harness.worker.like_torch import declared_for_torch
+from harness.worker.metrics import judged_metrics
+from harness.worker.trials import evaluate_answer, evidence_of, poison_freed_memory, synchronise
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What one worker remembers between jobs: loaded candidates, probed features, first calls by compile key."""
+
+    candidates: dict[str, Candidate] = field(default_factory=dict)
+    lacking: dict[tuple[str, str, str], str | None] = field(default_factory=dict)
+    first_call_ns: dict[str, int] = field(default_factory=dict)
+    compiled: str = ""
+
+
+@lru_cache(maxsize=1)
+def _memory() -> _Memory:
+    return _Memory()
+
+
+def judge(job: Mapping[str, Any], say: Say) -> None:
+    """Judge one implementation on cases that share their inputs and differ in their pass; send each outcome.
+
+    The candidate answers every pass before the oracle's answer exists in this process.
+    """
+    description = implementation_from_dict(job["implementation"])
+    cases = [case_from_dict(values) for values in job["cases"]]
+    torch.set_num_threads(job["threads"])
+    say({"stage": f"import of {description.reference}", "culprit": description.name})
+    candidate = _load(description, cases[0], say, job)
+    if candidate is None:
+        return
+    say({"stage": "making inputs"})
+    inputs = build_inputs(cases[0])
+    pristine = replace(inputs, logits=inputs.logits.clone(), target=inputs.target.clone())
+    answers: dict[str, tuple[Answer, int]] = {}
+    for case in sorted(cases, key=lambda c: not c.needs_gradient):
+        say({"stage": f"call of {description.name} on {case.cell}", "culprit": description.name, "cell": case.cell})
+        started = time.perf_counter_ns()
+        try:
+            answer = _first_or_later(candidate, case, inputs)
+        except CandidateError as error:
+            _say_raised(candidate, case, error, job, say)
+            continue
+        answers[case.pass_] = (answer, time.perf_counter_ns() - started)
+        _restore(inputs, pristine)
+    evaluate = _shared_evaluation(cases[0], pristine)
+    for case in cases:
+        if case.pass_ in answers:
+            _say_verdicts(candidate, case, pristine, answers[case.pass_], evaluate, job, say)
+
+
+def _load(description: Implementation, case: Case, say: Say, job: Mapping[str, Any]) -> Candidate | None:
+    memory = _memory()
+    key = f"{description.reference}:{description.name}"
+    if key not in memory.candidates:
+        try:
+            target = load_callable(description)
+        except BaseException as error:  # strangers' code
+            failure = CandidateError(error)
+            for values in job["cases"]:
+                _say_all(case_from_dict(values), description, failure.status, failure.reason, job, say, failure.traceback)
+            return None
+        memory.candidates[key] = Candidate(description=description, target=target, family=families()[case.loss])
+    return memory.candidates[key]
+
+
+def _first_or_later(candidate: Candidate, case: Case, inputs: Any) -> Answer:
+    """Answer, from a fresh compiler state when shape, dtype or options changed; the first call's time is kept."""
+    memory, key = _memory(), compile_key(case)
+    if memory.compiled != key:
+        fresh_compile()
+        memory.compiled = key
+    poison_freed_memory(inputs.logits)
+    started = time.perf_counter_ns()
+    answer = candidate.answer(case, inputs)
+    synchronise(case.device)
+    memory.first_call_ns.setdefault(key, time.perf_counter_ns() - started)
+    return answer
+
+
+def _restore(inputs: Any, pristine: Any) -> None:
+    """Give the next pass the same inputs even when this one changed them."""
+    if not torch.equal(inputs.target, pristine.target):
+        inputs.target.copy_(pristine.target)
+    same = torch.equal(inputs.logits, pristine.logits)
+    if not same and not torch.equal(inputs.logits.nan_to_num(nan=1.0), pristine.logits.nan_to_num(nan=1.0)):
+        with torch.no_grad():
+            inputs.logits.copy_(pristine.logits)
+
+
+def _shared_evaluation(case: Case, inputs: Any) -> Callable[[Answer], Evaluation]:
+    """Evaluate answers, once for each distinct one: passes usually give the same loss bit for bit."""
+    seen: list[tuple[Answer, Evaluation]] = []
+
+    def evaluate(answer: Answer) -> Evaluation:
+        for other, evaluation in seen:
+            if _identical(answer, other):
+                return replace(evaluation, regions=tuple(r for r in evaluation.regions if r.value == "loss"))
+        evaluation = evaluate_answer(case, inputs, answer)
+        seen.append((answer, evaluation))
+        return evaluation
+
+    return evaluate
+
+
+def _identical(answer: Answer, other: Answer) -> bool:
+    """Whether ``other`` holds ``answer``'s loss bit for bit, and its gradients if it has any."""
+    if not isinstance(answer.loss, torch.Tensor) or not isinstance(other.loss, torch.Tensor):
+        return False
+    if answer.loss.dtype != other.loss.dtype or answer.loss.shape != other.loss.shape:
+        return False
+    if not torch.equal(answer.loss.nan_to_num(nan=1.5), other.loss.nan_to_num(nan=1.5)):
+        return False
+    return not answer.gradients
+
+
+def _say_verdicts(
+    candidate: Candidate, case: Case, inputs: Any, answered: tuple[Answer, int], evaluate: Callable[[Answer], Evaluation],
+    job: Mapping[str, Any], say: Say,
+) -> None:  # fmt: skip
+    answer, call_ns = answered
+    checks = job["checks"][case.cell]
+    say({"stage": f"checks on {case.cell}", "culprit": candidate.description.name, "cell": case.cell})
+    started = time.perf_counter_ns()
+    evidence = evidence_of(candidate, case, inputs, answer, evaluate(answer), job, say)
+    extra = {"first_call_ns": _memory().first_call_ns.get(compile_key(case))}
+    if job.get("measure_memory"):
+        extra.update(_memory_figures(candidate, case, inputs, say))
+    with guarded_state():
+        found = list(verdicts(evidence, checks))
+    extra["seconds"] = round((time.perf_counter_ns() - started + call_ns) / 1e9, 6)
+    for verdict in found:
+        outcome = _outcome(candidate, case, inputs, answer, verdict, job)
+        metrics = {**outcome.metrics, **extra} if verdict is found[0] else outcome.metrics
+        say({"outcome": outcome_to_dict(replace(outcome, metrics=metrics))})
+
+
+def _memory_figures(candidate: Candidate, case: Case, inputs: Any, say: Say) -> dict[str, int]:
+    from harness.timing.memory import measure_memory
+
+    name = candidate.description.name
+    say({"stage": f"memory of {name} on {case.cell}", "culprit": name, "cell": case.cell})
+    try:
+        return measure_memory(candidate.function(case, inputs), case, inputs)
+    except Exception:
+        return {}  # the call itself was judged; a profiler that fails costs only its figure
+
+
+def _outcome(
+    candidate: Candidate, case: Case, inputs: Any, answer: Answer, verdict: Verdict, job: Mapping[str, Any]
+) -> Outcome:
+    """The outcome of a verdict: a failed one becomes ``declared`` where it was declared, or is torch's own."""
+    status, reason = verdict.status, verdict.reason
+    if status is Status.FAILED:
+        declared = candidate.description.declared(verdict.check, case, verdict.variant, verdict.region)
+        if declared is not None:
+            status, reason = Status.DECLARED, f"{declared.reason} ({declared.text}; {reason})"
+        elif (as_torch := declared_for_torch(verdict, case, inputs, answer, job)) is not None:
+            status, reason = Status.DECLARED, f"as torch: {as_torch} ({reason})"
+    return Outcome(
+        case=case, implementation=candidate.description.name, kind=JUDGED, check=verdict.check, status=status,
+        reason=reason, variant=verdict.variant, metrics=judged_metrics(verdict, case, candidate.description, job),
+    )  # fmt: skip
+
+
+def _say_raised(candidate: Candidate, case: Case, error: CandidateError, job: Mapping[str, Any], say: Say) -> None:
+    """Tell every check of the cell that the call raised, or that the feature it lacks is unsupported."""
+    description = candidate.description
+    if error.status is Status.RAISED:
+        lacking = _lacking(candidate, case)
+        if lacking is not None:
+            _say_all(case, description, Status.UNSUPPORTED, f"raises on every probe of {lacking}: {error.reason}", job, say)
+            return
+    for check in job["checks"][case.cell]:
+        declared, only = description.declared(check, case), {**job, "checks": {case.cell: [check]}}
+        if declared is None:
+            _say_all(case, description, error.status, error.reason, only, say, error.traceback)
+        else:
+            _say_all(case, description, Status.DECLARED, f"{declared.reason} ({declared.text}; {error.reason})", only, say)
+
+
+def _lacking(candidate: Candidate, case: Case) -> str | None:
+    """The feature of ``case`` on which the candidate raises in every probe while plain cases work; None if there is none."""
+    memory = _memory().lacking
+    for feature in features(case):
+        key = (candidate.description.name, case.device, feature)
+        if key not in memory:
+            others = [d for d in ("float32", "float64", "bfloat16", "float16") if f"dtype {d}" != feature]
+            answers_plain = any(
+                _answers_any(candidate, [replace(c, dtype=d) for c in plain_cases(case, None)]) for d in others
+            )
+            lacks = answers_plain and not _answers_any(candidate, plain_cases(case, feature))
+            memory[key] = feature if lacks else None
+        if memory[key] is not None:
+            return memory[key]
+    return None
+
+
+def _answers_any(candidate: Candidate, cases: Iterable[Case]) -> bool:
+    for case in cases:
+        try:
+            candidate.answer(case, build_inputs(case))
+        except CandidateError:
+            continue
+        return True
+    return False
+
+
+def _say_all(
+    case: Case, description: Implementation, status: Status, reason: str, job: Mapping[str, Any], say: Say,
+    traceback: str | None = None,
+) -> None:  # fmt: skip
+    for check in job["checks"][case.cell]:
+        verdict = Verdict(check=check, status=status, reason=reason, seed=case.seed)
+        metrics = judged_metrics(verdict, case, description, job)
+        outcome = Outcome(
+            case=case, implementation=description.name, kind=JUDGED, check=check, status=status, reason=reason,
+            metrics=metrics, traceback=traceback,
+        )  # fmt: skip
+        say({"outcome": outcome_to_dict(outcome)})
+

@@ -1,0 +1,59 @@
+"""One that merely wraps torch is not accused of torch's own declared defects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from harness.checks.evidence import Answer
+from harness.core.case import Case
+from harness.core.implementation import implementation_from_dict
+from harness.core.outcome import Verdict
+
+
+def declared_for_torch(
+    verdict: Verdict, case: Case, inputs: Any, answer: Answer, job: Mapping[str, Any], also: Sequence[str] = ()
+) -> str | None:
+    """The reason torch declares for this defect, when the answer is torch's own bit for bit; else None.
+
+    ``also`` names other checks whose declared defects show in this verdict too.
+    """
+    if case.loss != "cross_entropy" or job.get("torch") is None:
+        return None
+    torch_description = implementation_from_dict(job["torch"])
+    names = (verdict.check, *also)
+    found = (torch_description.declared(name, case, verdict.variant, verdict.region) for name in names)
+    declared = next((expectation for expectation in found if expectation is not None), None)
+    if declared is None or verdict.variant:
+        return None
+    return declared.reason if _same_as_torch(verdict, case, inputs, answer) else None
+
+
+def _same_as_torch(verdict: Verdict, case: Case, inputs: Any, answer: Answer) -> bool:
+    logits = inputs.logits.detach().requires_grad_(case.needs_gradient)
+    loss = F.cross_entropy(
+        logits,
+        inputs.target,
+        weight=inputs.weight,
+        ignore_index=case.ignore_index,
+        reduction=case.reduction,
+        label_smoothing=case.label_smoothing,
+    )
+    on_loss = verdict.check == "agreement" or verdict.details.get("value") == "loss"
+    if not on_loss and case.needs_gradient:
+        (gradient,) = torch.autograd.grad(loss, logits, inputs.grad_output)
+        found = answer.gradients.get("logits")
+        if found is None or not _bitwise(found, gradient):
+            return False
+        if verdict.check == "gradient" or verdict.details.get("value") == "grad_logits":
+            return True
+    return isinstance(answer.loss, torch.Tensor) and _bitwise(answer.loss, loss.detach())
+
+
+def _bitwise(one: torch.Tensor, other: torch.Tensor) -> bool:
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return bool(((one == other) | (one.isnan() & other.isnan())).all())

@@ -1,0 +1,162 @@
+"""How a check calls the candidate again: on other cases and changed inputs, evaluated and excused as the first answer was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any
+
+import torch
+
+from harness.checks.evidence import Answer, Evidence, Refusal
+from harness.core.case import INTERPRETER, Case
+from harness.core.outcome import Verdict
+from harness.core.status import Status
+from harness.inputs.build import build_inputs
+from harness.losses.evaluators import evaluator
+from harness.numerics.evaluation import Evaluation
+from harness.registry.support import unsupported_reason
+from harness.timing.compiled import compile_key, fresh_compile
+from harness.worker.candidate import Candidate, CandidateError
+from harness.worker.child import Say
+from harness.worker.like_torch import declared_for_torch
+
+
+def evidence_of(
+    candidate: Candidate, case: Case, inputs: Any, answer: Answer, evaluation: Evaluation, job: Mapping[str, Any],
+    say: Say,
+) -> Evidence:  # fmt: skip
+    """What the checks of ``case`` get to look at, with the ways to ask the candidate more."""
+    return Evidence(
+        case=case, inputs=inputs, answer=answer, evaluation=evaluation, grade=job["grade"],
+        owns_masks="stability" in job["checks"][case.cell], again=_again(candidate), call=_call(candidate),
+        evaluate=evaluate_answer, excuse=_excuse(candidate, job), function=_function(candidate, case, say),
+    )  # fmt: skip
+
+
+def rounding_ulps(case: Case) -> float:
+    """Units in the last place that the final rounding may cost: ½, but 1 where the device truncates.
+
+    Triton's interpreter (3.9) truncates float32 to bfloat16.
+    """
+    return 1.0 if case.device == INTERPRETER and case.dtype == "bfloat16" else 0.5
+
+
+def evaluate_answer(case: Case, inputs: Any, answer: Answer) -> Evaluation:
+    """Compare an answer with the oracle; a loss or gradient of another shape than torch's is left to the checks."""
+    loss = answer.loss if isinstance(answer.loss, torch.Tensor) and fits(answer.loss, case) else None
+    gradients = {k: v for k, v in answer.gradients.items() if v.shape == getattr(inputs, k).shape}
+    return evaluator(case.loss)(case, inputs, loss, gradients, rounding_ulps=rounding_ulps(case))
+
+
+def fits(loss: torch.Tensor, case: Case) -> bool:
+    """Whether ``loss`` has the shape of this case's loss and a floating-point dtype."""
+    expected = (case.batch, *case.dims) if case.reduction == "none" else ()
+    return tuple(loss.shape) == expected and loss.dtype.is_floating_point
+
+
+def poison_freed_memory(like: torch.Tensor) -> None:
+    """Free a block of NaN the size of the logits, so that reading memory never written shows."""
+    torch.full_like(like, float("nan"), memory_format=torch.contiguous_format)
+
+
+def synchronise(device: str) -> None:
+    """Wait for a CUDA device; nothing on others."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+
+
+def _again(candidate: Candidate) -> Callable[[Case, Callable[[Any], Any]], Evaluation | None]:
+    def again(case: Case, change: Callable[[Any], Any]) -> Evaluation | None:
+        if unsupported_reason(candidate.description, case, candidate.family) is not None:
+            return None
+        inputs = change(build_inputs(case))
+        try:
+            answer = candidate.answer(case, inputs)
+        except CandidateError:
+            return None  # what raises on ordinary inputs is told by the cell's own outcome
+        return evaluate_answer(case, inputs, answer)
+
+    return again
+
+
+def _call(candidate: Candidate) -> Callable[[Case, Any], Answer | Refusal]:
+    compiled_for: list[Any] = [None]
+
+    def call(case: Case, inputs: Any) -> Answer | Refusal:
+        reason = unsupported_reason(candidate.description, case, candidate.family)
+        if reason is not None:
+            return Refusal(status=Status.UNSUPPORTED, reason=reason)
+        key = (compile_key(case), *_form(inputs.logits), *_form(inputs.target))
+        if compiled_for[0] != key:
+            fresh_compile()
+            compiled_for[0] = key
+        if inputs.logits.numel() <= _POISON_ELEMENTS:
+            poison_freed_memory(inputs.logits)
+        try:
+            answer = candidate.answer(case, inputs)
+            synchronise(case.device)
+        except CandidateError as error:
+            return Refusal(status=error.status, reason=error.reason, error=error.reason.partition(":")[0])
+        except RuntimeError as error:  # a device-side assertion shows when the device is waited for
+            return Refusal(status=Status.RAISED, reason=f"RuntimeError: {str(error).splitlines()[0]}", error="RuntimeError")
+        return answer
+
+    return call
+
+
+def _function(candidate: Candidate, case: Case, say: Say) -> Callable[[Case, Any], Callable[[Any, Any], Any]]:
+    """Binds options for free calls, and lets the parent know every few seconds that the check is alive."""
+    state: dict[str, Any] = {"key": None, "said_s": monotonic()}
+    stage = {"stage": f"checks on {case.cell}", "culprit": candidate.description.name, "cell": case.cell}
+
+    def function(asked: Case, inputs: Any) -> Callable[[Any, Any], Any]:
+        key = compile_key(asked)
+        if state["key"] != key:
+            fresh_compile()
+            state["key"] = key
+        bound = candidate.function(asked, inputs)
+
+        def run(logits: Any, target: Any) -> Any:
+            if monotonic() - state["said_s"] > _HEARTBEAT_S:
+                state["said_s"] = monotonic()
+                say(stage)
+            return bound(logits, target)
+
+        return run
+
+    return function
+
+
+_HEARTBEAT_S = 2.0
+
+#: Larger logits are not poisoned for: they may be views of more elements than memory holds.
+_POISON_ELEMENTS = 1 << 24
+
+
+def _form(tensor: torch.Tensor) -> tuple[object, ...]:
+    return (tensor.shape, tensor.stride(), tensor.dtype, tensor.storage_offset() % 16)
+
+
+def _excuse(candidate: Candidate, job: Mapping[str, Any]) -> Callable[[Verdict, Case, Any, Answer | None], str | None]:
+    """Declared reasons: under the check's own name, or under that of the cell check which would see the same."""
+
+    def excuse(verdict: Verdict, case: Case, inputs: Any, answer: Answer | None) -> str | None:
+        for name in dict.fromkeys((verdict.check, *_same_fault(verdict))):
+            declared = candidate.description.declared(name, case, verdict.variant, verdict.region)
+            if declared is not None:
+                return f"{declared.reason} ({declared.text}; {verdict.reason})"
+        if answer is None:
+            return None
+        as_torch = declared_for_torch(verdict, case, inputs, answer, job, also=_same_fault(verdict))
+        return None if as_torch is None else f"as torch: {as_torch} ({verdict.reason})"
+
+    return excuse
+
+
+def _same_fault(verdict: Verdict) -> tuple[str, ...]:
+    """The cell checks that would have seen what ``verdict`` tells."""
+    if verdict.region == "form":
+        return ()
+    by_value = "agreement" if verdict.details.get("value") == "loss" else "gradient"
+    return (by_value, "stability") if verdict.ratio is None else (by_value,)
