@@ -7,7 +7,6 @@ import torch.nn.functional as F
 
 from harness import implementation
 
-
 #: What PyTorch 2.13 gets wrong against its own documented formula, found by this harness; sources are upstream issues.
 DEFECTS = {
     "agreement[dtype=bfloat16|float16,device=cpu,reduction=mean|sum]": (
@@ -38,14 +37,19 @@ DEFECTS = {
     "stability[dtype=float16,device=cpu,classes>=32000]": (
         "the row's sum of exponentials is stored in float16, which overflows at 65504 (pytorch#158310)"
     ),
-    "stability[dtype=float16,device=cpu,label_smoothing>0]": "the float16 sum of log-probabilities overflows beyond 65504",
+    "stability[dtype=float16,device=cpu,label_smoothing>0]": (
+        "the float16 sum of log-probabilities overflows beyond 65504"
+    ),
     "stability[target=one_hot|probability,regime=masked|masked_target|lone|edge|edge_wrong]": (
         "a class probability of 0 on a log-probability of -inf gives NaN (0 · -inf)"
     ),
     "stability[weight=zeros,regime=masked|masked_target|lone|edge|edge_wrong]": (
         "a weight of 0 on an infinite loss gives NaN (0 · inf)"
     ),
-    "stability[ignored>0,regime=nonfinite]": "the gradient of an ignored row is NaN where its logits are NaN or all -inf",
+    "ignored[region=ignored,ignored>0]": ("the gradient of an ignored row is NaN where its logits are NaN or infinite"),
+    "stability[ignored>0,regime=nonfinite]": (
+        "the gradient of an ignored row is NaN where its logits are NaN or all -inf"
+    ),
 }
 
 

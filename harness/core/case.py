@@ -122,9 +122,19 @@ def parse_cell(cell: str) -> Case:
         features = rest.pop(0) if loss.startswith("linear_") else 0
         extra, options = _parse_extra(parts[7:])
         case = Case(
-            loss=loss, batch=batch, classes=rest[0], features=features, dims=tuple(rest[1:]), dtype=dtype, device=device,
-            regime=unquote(regime), pass_=pass_, reduction=reduction, options=options, **extra,
-        )  # fmt: skip
+            loss=loss,
+            batch=batch,
+            classes=rest[0],
+            features=features,
+            dims=tuple(rest[1:]),
+            dtype=dtype,
+            device=device,
+            regime=unquote(regime),
+            pass_=pass_,
+            reduction=reduction,
+            options=options,
+            **extra,
+        )
     except (ValueError, IndexError) as error:
         raise UnknownReferenceError(
             f"not a cell id: {cell!r} ({error})\n"

@@ -14,8 +14,11 @@ from harness.core.errors import UsageError
 _PATTERN = re.compile(r"^\s*([\w*?|]+)\s*(?:\[(.*)\])?\s*$", re.DOTALL)
 _CONDITION = re.compile(r"^\s*(\w+)\s*(<=|>=|!=|=|<|>)\s*(.+?)\s*$")
 _NUMERIC: dict[str, Callable[[float, float], bool]] = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-}  # fmt: skip
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,7 @@ class Condition:
         if found is None:
             return False
         if self.operator in _NUMERIC:
-            return _NUMERIC[self.operator](float(found), float(self.value))
+            return _NUMERIC[self.operator](float(str(found)), float(self.value))
         matched = any(_equal(str(found), wanted.strip()) for wanted in self.value.split("|"))
         return matched if self.operator == "=" else not matched
 
@@ -71,7 +74,9 @@ def parse_expectation(text: str, reason: str) -> Expectation:
 def _parse_condition(part: str, text: str) -> Condition:
     match = _CONDITION.match(part)
     if match is None:
-        raise UsageError(f"condition {part.strip()!r} in expect key {text!r} is not axis=value, axis!=value or axis>=number")
+        raise UsageError(
+            f"condition {part.strip()!r} in expect key {text!r} is not axis=value, axis!=value or axis>=number"
+        )
     axis, op, value = match.groups()
     if axis not in _AXES:
         raise UsageError(f"unknown axis {axis!r} in expect key {text!r}; allowed: {', '.join(sorted(_AXES))}")
@@ -84,11 +89,27 @@ def _parse_condition(part: str, text: str) -> Condition:
 
 
 _CASE_AXES = {
-    "loss": "loss", "batch": "batch", "classes": "classes", "features": "features", "dtype": "dtype", "device": "device",
-    "regime": "regime", "pass": "pass_", "reduction": "reduction", "target": "target", "ignored": "ignored",
-    "weight": "weight", "ignore_index": "ignore_index", "label_smoothing": "label_smoothing", "layout": "layout",
-    "grad_output": "grad_output", "seed": "seed", "rows": "rows", "elements": "elements", "target_kind": "target_kind",
-}  # fmt: skip
+    "loss": "loss",
+    "batch": "batch",
+    "classes": "classes",
+    "features": "features",
+    "dtype": "dtype",
+    "device": "device",
+    "regime": "regime",
+    "pass": "pass_",
+    "reduction": "reduction",
+    "target": "target",
+    "ignored": "ignored",
+    "weight": "weight",
+    "ignore_index": "ignore_index",
+    "label_smoothing": "label_smoothing",
+    "layout": "layout",
+    "grad_output": "grad_output",
+    "seed": "seed",
+    "rows": "rows",
+    "elements": "elements",
+    "target_kind": "target_kind",
+}
 _AXES = {*_CASE_AXES, "dims", "variant", "region"}
 
 

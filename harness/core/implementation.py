@@ -53,7 +53,9 @@ def implementation_to_dict(implementation: Implementation) -> dict[str, Any]:
     """Plain JSON-ready values."""
     values = asdict(implementation)
     values["expect"] = {e.text: e.reason for e in implementation.expect}
-    values["defaults"] = {k: v for k, v in implementation.defaults.items() if isinstance(v, str | int | float | bool | None)}
+    values["defaults"] = {
+        k: v for k, v in implementation.defaults.items() if isinstance(v, str | int | float | bool | None)
+    }
     return values
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from threading import Lock
 
 import numpy as np
 
@@ -39,10 +40,11 @@ class Tally:
     """The running worst of one region. ``add`` takes comparisons; ``report`` freezes what was found.
 
     Budgets map a grade to a function that makes its budget (before :data:`SLACK`) for the entries at hand; a grade
-    that is missing has that of the next wider one that is given.
+    that is missing has that of the next wider one that is given. Threads may add at once; what is found does not
+    depend on their order.
     """
 
-    __slots__ = ("_entries", "_first", "_fmt", "_mismatches", "_region", "_value", "_worst")
+    __slots__ = ("_entries", "_first", "_fmt", "_lock", "_mismatches", "_region", "_value", "_worst")
 
     def __init__(self, value: str, region: str, fmt: Format) -> None:
         self._value, self._region, self._fmt = value, region, fmt
@@ -50,6 +52,7 @@ class Tally:
         self._entries = 0
         self._mismatches = 0
         self._first: Mismatch | None = None
+        self._lock = Lock()
 
     def add(
         self, compared: Comparison, budgets: Budgets, *,
@@ -63,7 +66,8 @@ class Tally:
         """
         if compared.truth.size == 0:
             return
-        self._entries += compared.truth.size - (0 if skip is None else len(skip[0]))
+        with self._lock:
+            self._entries += compared.truth.size - (0 if skip is None else len(skip[0]))
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             error = compared.found - compared.truth
             np.abs(error, out=error)
@@ -93,10 +97,13 @@ class Tally:
         )  # fmt: skip
 
     def _keep(self, grade: str, worst: Worst) -> None:
-        known = self._worst[grade]
-        larger = worst if worst.ratio > known.ratio or known is _NOTHING else known
-        count = known.violations + worst.violations
-        self._worst[grade] = larger if larger.violations == count else replace(larger, violations=count)
+        with self._lock:
+            known = self._worst[grade]
+            # of equal ratios the first entry, so that threads report the same one each time
+            ahead = worst.ratio > known.ratio or (worst.ratio == known.ratio and worst.index < known.index)
+            larger = worst if ahead or known is _NOTHING else known
+            count = known.violations + worst.violations
+            self._worst[grade] = larger if larger.violations == count else replace(larger, violations=count)
 
     def _classify(self, compared: Comparison, error: Array, budget: Array, overflow: Array | bool) -> Array:
         """Judge the entries where truth or found is not finite, and return the error with these set to 0."""
@@ -110,13 +117,14 @@ class Tally:
         wrong = np.flatnonzero(odd & ~(same | beyond | stored))
         if wrong.size:
             at = int(wrong[0])
-            self._mismatches += int(wrong.size)
-            expected, seen = float(truth.flat[at]), float(found.flat[at])
-            self._first = self._first or Mismatch(index=compared.locate(at), expected=expected, found=seen)
+            first = Mismatch(index=compared.locate(at), expected=float(truth.flat[at]), found=float(found.flat[at]))
+            with self._lock:
+                self._mismatches += int(wrong.size)
+                self._first = first if self._first is None or first.index < self._first.index else self._first
         for at in np.flatnonzero(stored) if self._fmt.is_half else ():
+            worst = compared.worst(int(at), float("inf"), 0.0, float("inf"), 1)
             for grade in GRADES[:-1]:
-                count = self._worst[grade].violations + 1
-                self._worst[grade] = compared.worst(int(at), float("inf"), 0.0, float("inf"), count)
+                self._keep(grade, worst)
         return np.where(odd, 0.0, error)
 
 

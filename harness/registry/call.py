@@ -1,10 +1,10 @@
-"""Turn an implementation's callable and a case's inputs into one call; torch tensors pass through, torch is not imported."""
+"""Turn an implementation's callable and a case's inputs into one call; tensors pass through, torch is not imported."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from harness.core.case import Case
 from harness.core.family import Family
@@ -12,9 +12,7 @@ from harness.core.implementation import Implementation
 from harness.registry.support import needed_options
 
 
-def call_options(
-    implementation: Implementation, case: Case, family: Family, weight: object | None
-) -> dict[str, Any]:
+def call_options(implementation: Implementation, case: Case, family: Family, weight: object | None) -> dict[str, Any]:
     """Keyword arguments of the call.
 
     An option is passed when the case sets it, or when the implementation's own default differs from the
@@ -37,5 +35,5 @@ def call_options(
 def bind(target: Callable[..., Any], options: Mapping[str, Any]) -> Callable[[Any, Any], Any]:
     """A callable of (logits, target) with ``options`` bound; an nn.Module class is constructed with them."""
     if inspect.isclass(target):
-        return target(**options)
+        return cast("Callable[[Any, Any], Any]", target(**options))
     return lambda logits, labels: target(logits, labels, **options)

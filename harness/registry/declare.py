@@ -68,9 +68,15 @@ def implementation(
 
     def register(target: F) -> F:
         declaration = Declaration(
-            name=name, loss=loss, target=target, devices=tuple(devices), dtypes=tuple(dtypes), targets=tuple(targets),
-            requires=tuple(requires), expect=dict(expect or {}),
-        )  # fmt: skip
+            name=name,
+            loss=loss,
+            target=target,
+            devices=tuple(devices),
+            dtypes=tuple(dtypes),
+            targets=tuple(targets),
+            requires=tuple(requires),
+            expect=dict(expect or {}),
+        )
         collected = _collecting.get()
         if collected is not None:
             collected.append(declaration)

@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +33,7 @@ def load_source(source: Source) -> list[tuple[Implementation, Callable[..., Any]
         UnknownReferenceError: the callable is not there, or the file registers nothing.
         BaseException: whatever the plugin raises at import.
     """
-    module, declarations = collect(lambda: _import(source))
+    module, declarations = _module(source.target) if source.kind == "module" else collect(lambda: _import(source))
     assert isinstance(module, ModuleType)
     if source.callable:
         target = _attribute(module, source)
@@ -84,9 +85,13 @@ def missing_requirement(requires: tuple[str, ...]) -> str | None:
     return None
 
 
+@cache
+def _module(name: str) -> tuple[object, list[Declaration]]:
+    """A module and what it declares; kept, for Python runs a module's body once and each callable asks again."""
+    return collect(lambda: importlib.import_module(name))
+
+
 def _import(source: Source) -> ModuleType:
-    if source.kind == "module":
-        return importlib.import_module(source.target)
     path = Path(source.target).resolve()
     file = path / "__init__.py" if path.is_dir() else path
     # a name of its own for every file, so that two files called loss.py do not shadow one another
@@ -113,38 +118,55 @@ def _attribute(module: ModuleType, source: Source) -> Callable[..., Any]:
     for part in source.callable.split("."):
         target = getattr(target, part, None)
     if not callable(target):
+        found = "not there" if target is None else "not callable"
         raise UnknownReferenceError(
-            f"{source.text or source.reference}: {source.callable!r} is "
-            f"{'not there' if target is None else 'not callable'}; callables there: {', '.join(_callables(module)) or 'none'}"
+            f"{source.text or source.reference}: {source.callable!r} is {found}; "
+            f"callables there: {', '.join(_callables(module)) or 'none'}"
         )
     return target
 
 
 def _callables(module: ModuleType) -> list[str]:
     return [
-        name for name, value in vars(module).items()
+        name
+        for name, value in vars(module).items()
         if callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
-    ]  # fmt: skip
+    ]
 
 
 def _declared(declaration: Declaration, source: Source) -> tuple[Implementation, Callable[..., Any]]:
     options, defaults = signature_options(declaration.target)
     description = Implementation(
-        name=declaration.name, loss=declaration.loss, reference=source.reference, options=options, defaults=defaults,
-        devices=declaration.devices, dtypes=declaration.dtypes, targets=declaration.targets, requires=declaration.requires,
+        name=declaration.name,
+        loss=declaration.loss,
+        reference=source.reference,
+        options=options,
+        defaults=defaults,
+        devices=declaration.devices,
+        dtypes=declaration.dtypes,
+        targets=declaration.targets,
+        requires=declaration.requires,
         expect=tuple(parse_expectation(text, reason) for text, reason in declaration.expect.items()),
-        summary=_summary(declaration.target), source=_where(declaration.target, source), origin=source.origin,
+        summary=_summary(declaration.target),
+        source=_where(declaration.target, source),
+        origin=source.origin,
         unavailable=missing_requirement(declaration.requires),
-    )  # fmt: skip
+    )
     return description, declaration.target
 
 
 def _undeclared(target: Callable[..., Any], source: Source) -> Implementation:
     options, defaults = signature_options(target)
     return Implementation(
-        name=source.callable, loss="cross_entropy", reference=source.reference, options=options, defaults=defaults,
-        summary=_summary(target), source=_where(target, source), origin=source.origin,
-    )  # fmt: skip
+        name=source.callable,
+        loss="cross_entropy",
+        reference=source.reference,
+        options=options,
+        defaults=defaults,
+        summary=_summary(target),
+        source=_where(target, source),
+        origin=source.origin,
+    )
 
 
 def signature_options(target: Callable[..., Any]) -> tuple[tuple[str, ...] | None, Mapping[str, Any]]:

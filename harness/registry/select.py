@@ -32,8 +32,9 @@ def by_name(described: Iterable[Implementation]) -> dict[str, Implementation]:
     return found
 
 
-def select(patterns: Sequence[str], named: Mapping[str, Implementation], asked: Mapping[str, Sequence[Implementation]],
-           ) -> tuple[Implementation, ...]:  # fmt: skip
+def select(
+    patterns: Sequence[str], named: Mapping[str, Implementation], asked: Mapping[str, Sequence[Implementation]]
+) -> tuple[Implementation, ...]:
     """The implementations that ``patterns`` name, each once, in the order asked.
 
     Args:
@@ -57,7 +58,9 @@ def select(patterns: Sequence[str], named: Mapping[str, Implementation], asked: 
     return tuple(chosen.values())
 
 
-def distinct_names(asked: Mapping[str, Sequence[Implementation]], named: Mapping[str, Implementation]) -> list[tuple[str, str]]:
+def distinct_names(
+    asked: Mapping[str, Sequence[Implementation]], named: Mapping[str, Implementation]
+) -> list[tuple[str, str]]:
     """References whose callable's name is taken by another source: (reference, name) pairs to be shown by reference."""
     owner: dict[str, str] = {name: i.reference for name, i in named.items()}
     clashes: list[tuple[str, str]] = []

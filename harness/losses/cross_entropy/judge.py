@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Lock
 
 import numpy as np
 import torch
 
+from harness.hardware.host import usable_cores
 from harness.losses.cross_entropy.budget_gradient import GradientBudget, finished
 from harness.losses.cross_entropy.budget_loss import final_rows, reduced, row_budgets
 from harness.losses.cross_entropy.grades import RowErrors, Rules, plain_float, row_errors
 from harness.losses.cross_entropy.oracle import grad_logits_of, grad_target_of
 from harness.losses.cross_entropy.problem import CrossEntropyInputs, Mass, Problem
-from harness.losses.cross_entropy.truth import Piece, pieces, reduce_losses, weight_terms
+from harness.losses.cross_entropy.truth import Piece, piece_of, reduce_losses, weight_terms
 from harness.numerics.blocks import Block, blocks, class_rows, flat_rows, full_index, row_index, to_numpy
 from harness.numerics.evaluation import GRADES, Evaluation
 from harness.numerics.formats import Array
@@ -21,6 +24,14 @@ from harness.numerics.tally import Comparison, Tally
 
 #: Gradients have no budget of their own under ``relative``: it keeps that of ``tight``.
 _GRADIENT_GRADES = ("standard", "tight")
+#: Regions in the order in which they are reported, whichever thread met them first.
+_ORDER = [
+    ("loss", "loss"), ("loss", "ignored"), ("grad_logits", "target"), ("grad_logits", "other"),
+    ("grad_logits", "probability"), ("grad_logits", "ignored"), ("grad_target", "probability"),
+    ("grad_weight", "probability"),
+]  # fmt: skip
+#: Each thread holds some 30 MB of float64 blocks.
+_MAX_THREADS = 16
 
 Made = dict[str, Callable[[], Array]]
 
@@ -35,6 +46,7 @@ class Judge:
         self._problem, self._rules, self._inputs = problem, rules, inputs
         self._loss, self._gradients = loss, gradients
         self._tallies: dict[tuple[str, str], Tally] = {}
+        self._lock = Lock()
         self._losses = np.zeros(len(problem.kept), dtype=problem.real)
         self._loss_budgets = {grade: np.zeros(len(problem.kept)) for grade in GRADES}
         self._by_weight = np.zeros(problem.classes, dtype=problem.real)
@@ -45,16 +57,33 @@ class Judge:
     def run(self) -> Evaluation:
         """Walk over all rows, then judge what is reduced over them."""
         with np.errstate(invalid="ignore", over="ignore", under="ignore", divide="ignore"):
-            for piece in pieces(self._problem, self._inputs):
-                self._rows(piece)
+            self._all_rows()
             if "logits" in self._gradients and not self._problem.kept.all():
                 self._ignored_gradient(self._gradients["logits"])
             if self._loss is not None:
                 self._judge_loss(flat_rows(self._loss, self._problem.real))
             if "weight" in self._gradients:
                 self._judge_weight(to_numpy(self._gradients["weight"], self._problem.real))
-        reports = (tally.report() for tally in self._tallies.values())
+        reports = (self._tallies[key].report() for key in sorted(self._tallies, key=_ORDER.index))
         return Evaluation(regions=tuple(report for report in reports if report is not None))
+
+    def _all_rows(self) -> None:
+        """Every block of rows; by threads where there are several, as numpy lets go of the interpreter meanwhile."""
+        todo = list(blocks(self._problem.shape))
+        if len(todo) <= 1:
+            for block in todo:
+                self._block(block)
+            return
+        with ThreadPoolExecutor(max_workers=min(len(todo), usable_cores(), _MAX_THREADS)) as pool:
+            for _ in pool.map(self._block, todo):
+                pass
+
+    def _block(self, block: Block) -> None:
+        # the error state of numpy belongs to the thread
+        with np.errstate(invalid="ignore", over="ignore", under="ignore", divide="ignore"):
+            piece = piece_of(self._problem, self._inputs, block)
+            if piece is not None:
+                self._rows(piece)
 
     def _tally(self, value: str, region: str) -> Tally:
         return self._tallies.setdefault((value, region), Tally(value, region, self._rules.out))
@@ -72,7 +101,8 @@ class Judge:
         if "target" in self._gradients:
             self._target(piece, errors, where)
         if "weight" in self._gradients:
-            self._weight(piece, errors)
+            with self._lock:
+                self._weight(piece, errors)
 
     def _found(self, name: str, block: Block, kept: Array) -> Array:
         found = class_rows(self._gradients[name], block, self._problem.real)

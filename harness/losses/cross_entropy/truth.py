@@ -57,20 +57,26 @@ class Piece:
 
 
 def pieces(problem: Problem, inputs: CrossEntropyInputs) -> Iterator[Piece]:
-    """Yield each block of the case with its softmax, mass and loss; ignored rows are left out before any arithmetic."""
+    """Yield each block of the case with its softmax, mass and loss."""
     for block in blocks(problem.shape):
-        kept = problem.kept[block.rows]
-        if not kept.any():
-            continue
-        x = class_rows(inputs.logits, block, problem.real)
-        x = x if kept.all() else x[kept]
-        rows, mass = softmax_of(x), mass_of(problem, block, kept)
-        scale = problem.scale[block.rows][kept]
-        terms = loss_of(rows, mass)
-        yield Piece(
-            block=block, kept=kept, rows=rows, mass=mass, scale=scale, terms=terms,
-            counted=rows.sound & np.isfinite(scale),
-        )  # fmt: skip
+        piece = piece_of(problem, inputs, block)
+        if piece is not None:
+            yield piece
+
+
+def piece_of(problem: Problem, inputs: CrossEntropyInputs, block: Block) -> Piece | None:
+    """One block; ignored rows are left out before any arithmetic. None where all its rows are ignored."""
+    kept = problem.kept[block.rows]
+    if not kept.any():
+        return None
+    x = class_rows(inputs.logits, block, problem.real)
+    x = x if kept.all() else x[kept]
+    rows, mass = softmax_of(x), mass_of(problem, block, kept)
+    scale = problem.scale[block.rows][kept]
+    return Piece(
+        block=block, kept=kept, rows=rows, mass=mass, scale=scale, terms=loss_of(rows, mass),
+        counted=rows.sound & np.isfinite(scale),
+    )  # fmt: skip
 
 
 def reduce_losses(problem: Problem, losses: Array) -> Array:
