@@ -15,6 +15,9 @@ ADMISSION = ("agreement", "gradient", "stability")
 #: Checks that judge every cell of a suite; the others bring cells of their own, one set for each device and dtype.
 CELL_CHECKS = ADMISSION
 
+#: Checks whose calls may leave a process damaged (memory written out of bounds, a lost CUDA context).
+DISRUPTIVE = frozenset({"targets"})
+
 #: A question to an implementation: a case and the checks that are asked on it.
 Questions = Mapping[Case, tuple[str, ...]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,7 @@ class Evidence:
     a failed verdict on such a call is none (the candidate's own, or torch's where the answer is torch's bit for bit).
     :mod:`harness.checks.trial` puts the three together. ``function`` binds the options of a case and gives the
     candidate as a plain callable of (logits, target), for checks that are about the call itself; it may raise anything.
+    ``disturbed`` names the settings of the process that earlier calls left changed.
     """
 
     case: Case
@@ -65,6 +66,7 @@ class Evidence:
     evaluate: Callable[[Case, Any, Answer], Evaluation] = _not_given
     excuse: Callable[[Verdict, Case, Any, Answer | None], str | None] = _not_given
     function: Callable[[Case, Any], Callable[[Any, Any], Any]] = _not_given
+    disturbed: Callable[[], Sequence[str]] = tuple
 
 
 def verdict_of(evidence: Evidence, check: str, regions: list[RegionReport], variant: str = "") -> Verdict:

@@ -15,6 +15,19 @@ CHECKS: Mapping[str, str] = MappingProxyType(
         "agreement": "the loss agrees with the oracle within the budget of the required grade",
         "gradient": "the gradient agrees with the oracle, entry by entry and region by region",
         "stability": "NaN and infinities stand exactly where the truth has them, and other rows are unaffected",
+        "grad_output": "any gradient from above, in any strides, once or twice, for every subset of requires_grad",
+        "options": "every product of reduction, class weights, ignore_index, label smoothing and kind of target is right",
+        "ignored": "ignored rows may be deleted, added, moved or spoilt and nothing else moves; N = 0, N = 1 and C = 1 are right",
+        "layout": "strided, padded, transposed, sliced, unaligned and expanded inputs, and target dtypes, change nothing",
+        "sizes": "numbers of classes around tile edges, primes and odd ones, far targets, more rows than a grid holds",
+        "relations": "how the loss must change when its inputs change in a known way: shifts, permutations, parts",
+        "precision": "half precision keeps the error of its final rounding at large N and C, beside float32, under autocast",
+        "targets": "invalid targets raise as torch does, and leave no trace in the calls after them",
+        "large_index": "offsets above 2^31 elements are right, forward and backward, down to the last row",
+        "side_effects": "inputs, the process's state and memory are as before the call, and results are the caller's own",
+        "repeatability": "an answer depends on nothing but its inputs: not on earlier calls, freed memory, or place in the batch",
+        "honesty": "nothing games the harness: no replayed answers, work put off, lazy results, replaced clocks or judges",
+        "composition": "inside compile, checkpointing, autocast and CUDA graphs it works and agrees, or refuses with an error",
     }
 )
 #: Accuracy grades, strictest first.

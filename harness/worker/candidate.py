@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -92,18 +93,31 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def guarded_state():
-    """Put back what a candidate may have changed for everyone: grad mode, default dtype, threads, random state."""
+def guarded_state() -> Iterator[None]:
+    """Put back what a candidate may have changed for everyone, and note it: modes, threads, random state."""
     grad, dtype, threads = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
     random_state = torch.random.get_rng_state()
     try:
         yield
     finally:
+        changed = {
+            "grad mode": torch.is_grad_enabled() != grad,
+            "default dtype": torch.get_default_dtype() != dtype,
+            "number of threads": torch.get_num_threads() != threads,
+            "torch's random state": not torch.equal(torch.random.get_rng_state(), random_state),
+        }
+        put_back().update(name for name, moved in changed.items() if moved)
         torch.set_grad_enabled(grad)
         torch.set_default_dtype(dtype)
-        if torch.get_num_threads() != threads:
+        if changed["number of threads"]:
             torch.set_num_threads(threads)
         torch.random.set_rng_state(random_state)
+
+
+@lru_cache(maxsize=1)
+def put_back() -> set[str]:
+    """What :func:`guarded_state` has had to put back in this process."""
+    return set()
 
 
 #: One feature that no signature shows, and how a plain case gets it.
@@ -122,6 +136,8 @@ def features(case: Case) -> list[str]:
         found.append("more than two dimensions")
     if case.dtype != "float32":
         found.append(f"dtype {case.dtype}")
+    if case.layout != "contiguous":
+        found.append(f"layout {case.layout}")
     return found
 
 
@@ -135,4 +151,6 @@ def plain_cases(case: Case, feature: str | None) -> list[Case]:
         return sizes
     if feature.startswith("dtype "):
         return [replace(size, dtype=feature.removeprefix("dtype ")) for size in sizes]
+    if feature.startswith("layout "):
+        return [replace(size, layout=feature.removeprefix("layout ")) for size in sizes]
     return [_FEATURES[feature](size) for size in sizes]

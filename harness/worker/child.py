@@ -53,6 +53,10 @@ def _serve(job: Mapping[str, Any], say: Say) -> None:
             from harness.worker.timer import time_cell
 
             time_cell(job, say)
+        elif kind == "machine":
+            from harness.worker.machine import measure_machine
+
+            measure_machine(job, say)
         elif kind == "device":
             from harness.worker.describe import describe_devices
 

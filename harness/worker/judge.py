@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from harness.checks.evidence import Answer
+from harness.checks.originals import originals
 from harness.checks.run import verdicts
 from harness.core.case import Case, case_from_dict
 from harness.core.implementation import Implementation, implementation_from_dict
@@ -25,7 +26,7 @@ from harness.worker.candidate import Candidate, CandidateError, features, guarde
 from harness.worker.child import Say
 from harness.worker.like_torch import declared_for_torch
 from harness.worker.metrics import judged_metrics
-from harness.worker.trials import evaluate_answer, evidence_of, poison_freed_memory, synchronise
+from harness.worker.trials import evaluate_answer, evidence_of, poison_freed_memory, state_before_calls, synchronise
 
 
 @dataclass(slots=True)
@@ -51,6 +52,7 @@ def judge(job: Mapping[str, Any], say: Say) -> None:
     description = implementation_from_dict(job["implementation"])
     cases = [case_from_dict(values) for values in job["cases"]]
     torch.set_num_threads(job["threads"])
+    originals()  # as they are before a stranger's code is imported
     say({"stage": f"import of {description.reference}", "culprit": description.name})
     candidate = _load(description, cases[0], say, job)
     if candidate is None:
@@ -84,9 +86,12 @@ def _load(description: Implementation, case: Case, say: Say, job: Mapping[str, A
         except BaseException as error:  # strangers' code
             failure = CandidateError(error)
             for values in job["cases"]:
-                _say_all(case_from_dict(values), description, failure.status, failure.reason, job, say, failure.traceback)
+                _say_all(
+                    case_from_dict(values), description, failure.status, failure.reason, job, say, failure.traceback
+                )
             return None
         memory.candidates[key] = Candidate(description=description, target=target, family=families()[case.loss])
+        state_before_calls()
     return memory.candidates[key]
 
 
@@ -195,14 +200,18 @@ def _say_raised(candidate: Candidate, case: Case, error: CandidateError, job: Ma
     if error.status is Status.RAISED:
         lacking = _lacking(candidate, case)
         if lacking is not None:
-            _say_all(case, description, Status.UNSUPPORTED, f"raises on every probe of {lacking}: {error.reason}", job, say)
+            _say_all(
+                case, description, Status.UNSUPPORTED, f"raises on every probe of {lacking}: {error.reason}", job, say
+            )
             return
     for check in job["checks"][case.cell]:
         declared, only = description.declared(check, case), {**job, "checks": {case.cell: [check]}}
         if declared is None:
             _say_all(case, description, error.status, error.reason, only, say, error.traceback)
         else:
-            _say_all(case, description, Status.DECLARED, f"{declared.reason} ({declared.text}; {error.reason})", only, say)
+            _say_all(
+                case, description, Status.DECLARED, f"{declared.reason} ({declared.text}; {error.reason})", only, say
+            )
 
 
 def _lacking(candidate: Candidate, case: Case) -> str | None:
@@ -244,4 +253,3 @@ def _say_all(
             metrics=metrics, traceback=traceback,
         )  # fmt: skip
         say({"outcome": outcome_to_dict(outcome)})
-

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from harness.checks.evidence import Answer
 from harness.core.case import Case
 from harness.core.implementation import implementation_from_dict
 from harness.core.outcome import Verdict
+from harness.losses.cross_entropy.specification import specified
 
 
 def declared_for_torch(
@@ -33,27 +33,31 @@ def declared_for_torch(
 
 
 def _same_as_torch(verdict: Verdict, case: Case, inputs: Any, answer: Answer) -> bool:
+    """Whether what ``verdict`` blames is torch's bit for bit: all of it, or the places of NaN and infinities."""
     logits = inputs.logits.detach().requires_grad_(case.needs_gradient)
-    loss = F.cross_entropy(
-        logits,
-        inputs.target,
-        weight=inputs.weight,
-        ignore_index=case.ignore_index,
-        reduction=case.reduction,
-        label_smoothing=case.label_smoothing,
-    )
+    loss = specified(case, inputs, logits)
+    is_mask = verdict.region != "form" and verdict.ratio is None and "value" in verdict.details
+    same = _same_masks if is_mask else _bitwise
     on_loss = verdict.check == "agreement" or verdict.details.get("value") == "loss"
     if not on_loss and case.needs_gradient:
         (gradient,) = torch.autograd.grad(loss, logits, inputs.grad_output)
         found = answer.gradients.get("logits")
-        if found is None or not _bitwise(found, gradient):
+        if found is None or not same(found, gradient):
             return False
         if verdict.check == "gradient" or verdict.details.get("value") == "grad_logits":
             return True
-    return isinstance(answer.loss, torch.Tensor) and _bitwise(answer.loss, loss.detach())
+    return isinstance(answer.loss, torch.Tensor) and same(answer.loss, loss.detach())
 
 
 def _bitwise(one: torch.Tensor, other: torch.Tensor) -> bool:
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
     return bool(((one == other) | (one.isnan() & other.isnan())).all())
+
+
+def _same_masks(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether NaN, inf and -inf stand in the same places; their bits are then the same, whatever stands beside them."""
+    if one.shape != other.shape:
+        return False
+    finite = one.isfinite() & other.isfinite()
+    return bool((finite | (one == other) | (one.isnan() & other.isnan())).all())

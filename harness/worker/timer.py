@@ -5,140 +5,192 @@ from __future__ import annotations
 import gc
 import mmap
 import time
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
 
 from harness.core.case import Case, case_from_dict
-from harness.core.implementation import Implementation, implementation_from_dict
-from harness.inputs.build import build_inputs
-from harness.losses.catalogue import families
-from harness.registry.load import load_callable
-from harness.stats.interval import RatioSummary
-from harness.timing.arm import make_arm
-from harness.timing.compiled import compile_key, fresh_compile
-from harness.timing.ring import Ring, make_ring
-from harness.timing.sampler import Samples, SamplerSettings, ratio, sample_arms
-from harness.worker.candidate import Candidate, CandidateError
+from harness.core.implementation import implementation_from_dict
+from harness.core.status import Status
+from harness.hardware.gpu import throttle_reader
+from harness.hardware.noise import steal_share, steal_ticks
+from harness.timing.compiled import compiled_graphs
+from harness.timing.contention import is_contended, shortened, undisturbed
+from harness.timing.honesty import fresh_factor, late_results, repeats_itself, stale_results
+from harness.timing.ring import Ring
+from harness.timing.sampler import Hooks, SamplerSettings, Samples, sample_arms
+from harness.worker.candidate import CandidateError
 from harness.worker.child import Say
+from harness.worker.rivals import (
+    Ready,
+    RecompileLimitError,
+    collect_garbage,
+    inputs_of,
+    make_ready,
+    release,
+    start_compile,
+)
 
-
-@lru_cache(maxsize=1)
-def _loaded() -> dict[str, Candidate]:
-    return {}
-
-
-@lru_cache(maxsize=1)
-def _compiled() -> list[str]:
-    return [""]
+#: Longer calls are not asked again whether they were honest about contents: a kept result is returned in microseconds.
+_ASKED_BELOW_NS = 50e6
+_FRESH_BELOW_NS = 1e6
 
 
 def time_cell(job: Mapping[str, Any], say: Say) -> None:
-    """Sample every implementation of the job on one cell; sends the samples and one summary for each."""
+    """Sample every implementation of the job on one cell: one half of a cell, the other is another process's.
+
+    Messages: ``{"arm", "status", "reason"}`` for what could not be timed; then ``samples``, ``calls``, ``rounds``,
+    ``shared`` (facts of the whole half) and ``arms`` (figures of each arm beside its samples).
+    """
     case = case_from_dict(job["case"])
     torch.set_num_threads(job["threads"])
     started = time.perf_counter()
     say({"stage": "making inputs", "culprit": ""})
-    if _compiled()[0] != compile_key(case):
-        fresh_compile()
-        _compiled()[0] = compile_key(case)
-    inputs = build_inputs(case)
-    ring = make_ring(
-        inputs, cache=job["cache"], cache_bytes=_cache_bytes(case, job), requires_grad=case.pass_ != "forward_no_grad"
-    )
-    arms: dict[str, Callable[[int], int]] = {}
+    start_compile(case)
+    inputs, ring = inputs_of(case, job)
+    ready = _all_ready(job, case, inputs, ring, say)
+    if job["baseline"] not in ready:
+        return
+    prepared = time.perf_counter() - started
+    samples, noise = _sample(ready, case, job, say)
+    sampled = time.perf_counter() - started - prepared
+    refused = _dishonest(ready, samples, case, job, ring, inputs, say) if job.get("half", 0) == 0 else {}
+    for name, reason in {**refused, **_recompiled(ready)}.items():
+        say({"arm": name, "status": Status.FAILED.value, "reason": reason})
+    shared = {
+        "cache": ring.cache, "cache_reason": ring.reason, "threads": job["threads"], "converged": samples.converged,
+        "discarded_rounds": samples.discarded, **noise, "seconds": time.perf_counter() - started, "preparing": prepared,
+        "sampling": sampled, "clocked": (samples.sampled_ns + samples.warm_ns) / 1e9,
+    }  # fmt: skip
+    arms = {name: {**one.figures, **one.arm.meter.figures(samples.calls[name])} for name, one in ready.items()}
+    totals = {name: list(values) for name, values in samples.total_ns.items()}
+    say({"samples": totals, "calls": dict(samples.calls), "rounds": samples.rounds, "shared": shared, "arms": arms})
+    release(case)
+
+
+def _all_ready(job: Mapping[str, Any], case: Case, inputs: Any, ring: Ring, say: Say) -> dict[str, Ready]:
+    ready: dict[str, Ready] = {}
     for values in job["implementations"]:
         description = implementation_from_dict(values)
         say({"stage": f"first timed call of {description.name} on {case.cell}", "culprit": description.name})
         try:
-            arms[description.name] = _ready(description, case, inputs, ring)
+            ready[description.name] = make_ready(description, case, inputs, ring)
         except CandidateError as error:
-            say({"arm": description.name, "status": error.status.value, "reason": error.reason, "traceback": error.traceback})
-    if job["baseline"] not in arms:
-        return
-    prepared = time.perf_counter() - started
-    samples = _sample(arms, case, job, say)
-    say({"samples": {n: list(v) for n, v in samples.total_ns.items()}, "calls": dict(samples.calls), "rounds": samples.rounds})
-    shared = {
-        "cache": ring.cache, "cache_reason": ring.reason, "threads": job["threads"], "rounds": samples.rounds,
-        "converged": samples.converged, "seconds": round(time.perf_counter() - started, 4),
-        "sampled_seconds": round(samples.sampled_ns / 1e9, 4), "preparing_seconds": round(prepared, 4),
-    }  # fmt: skip
-    for name in arms:
-        say({"arm": name, "metrics": {**shared, **_figures(samples, name, case, job)}})
+            refusal = {"status": error.status.value, "reason": error.reason, "traceback": error.traceback}
+            say({"arm": description.name, **refusal})
+        except RecompileLimitError as error:
+            say({"arm": description.name, "status": Status.FAILED.value, "reason": str(error)})
+    return ready
 
 
-def _ready(description: Implementation, case: Case, inputs: Any, ring: Ring) -> Callable[[int], int]:
-    """The arm of one implementation, called once so that nothing is compiled inside a sample."""
-    loaded = _loaded()
-    key = f"{description.reference}:{description.name}"
-    if key not in loaded:
-        try:
-            target = load_callable(description)
-        except BaseException as error:  # strangers' code
-            raise CandidateError(error) from None
-        loaded[key] = Candidate(description=description, target=target, family=families()[case.loss])
-    function = loaded[key].function(case, inputs)
-    arm = make_arm(function, case, ring, inputs.grad_output)
-    try:
-        arm(1)
-    except BaseException as error:  # strangers' code
-        raise CandidateError(error) from None
-    return arm
-
-
-def _sample(arms: Mapping[str, Callable[[int], int]], case: Case, job: Mapping[str, Any], say: Say) -> Samples:
+def _sample(ready: Mapping[str, Ready], case: Case, job: Mapping[str, Any], say: Say) -> tuple[Samples, dict[str, Any]]:
     """Sample with the collector off; the arm under way is written to shared memory, which costs no system call."""
-    names = list(arms)
-    settings = SamplerSettings(
-        target_relative_width=job["target_relative_width"], max_seconds=job["max_seconds"], confidence=job["confidence"]
-    )
+    names = list(ready)
+    contended = bool(job.get("contended")) or (not job.get("calls") and is_contended(ready[job["baseline"]].arm))
     say({"stage": f"samples of {case.cell}", "culprit": "", "arms": names})
+    ticks = steal_ticks()
     with Path(job["mark"]).open("r+b") as file, mmap.mmap(file.fileno(), 1) as mark:
-
-        def entering(name: str) -> None:
-            mark[0] = names.index(name)
-
-        gc.collect()
+        watch = _Watch(ready, names, mark)
+        hooks = Hooks(
+            entering=watch.entering, acceptable=throttle_reader(case.device), ready=watch.rounds_begin,
+            undisturbed=undisturbed([one.arm for one in ready.values()]),
+        )  # fmt: skip
+        collect_garbage()
         gc.disable()
         try:
-            return sample_arms(
-                arms, job["baseline"], settings, seed=case.seed, now_ns=time.perf_counter_ns, entering=entering
-            )
+            samples = sample_arms(
+                {name: one.arm for name, one in ready.items()}, job["baseline"], _settings(job, contended),
+                seed=2 * case.seed + job.get("half", 0), now_ns=time.perf_counter_ns, hooks=hooks,
+                calls=job.get("calls"), multiples={name: one.arm.multiple for name, one in ready.items()},
+            )  # fmt: skip
         finally:
             gc.enable()
+        watch.leave()
+    return samples, {"steal_share": round(steal_share(ticks, steal_ticks()), 4), "contended": contended}
 
 
-def _cache_bytes(case: Case, job: Mapping[str, Any]) -> int:
-    if case.device.startswith("cuda"):
-        return int(getattr(torch.cuda.get_device_properties(case.device), "L2_cache_size", 0)) or job["cache_bytes"]
-    return job["cache_bytes"]
+def _settings(job: Mapping[str, Any], contended: bool) -> SamplerSettings:
+    settings = SamplerSettings(
+        target_relative_width=job["target_relative_width"],
+        max_seconds=job["max_seconds"],
+        confidence=job["confidence"],
+        min_rounds=job.get("min_rounds", 3),
+    )
+    return shortened(settings) if contended else settings
 
 
-def _figures(samples: Samples, name: str, case: Case, job: Mapping[str, Any]) -> dict[str, Any]:
-    """Median, speedup with its interval, and the bandwidth of the least traffic, for one arm."""
-    times = sorted(samples.per_call_ns(name))
-    middle = len(times) // 2
-    median = times[middle] if len(times) % 2 else (times[middle - 1] + times[middle]) / 2
-    least = families()[case.loss].cost(case).total_bytes
-    figures: dict[str, Any] = {
-        "median_ns": round(median, 1), "calls_per_sample": samples.calls[name], "least_bytes": least,
-        "bandwidth_bytes_per_s": round(least / median * 1e9), "baseline": job["baseline"],
-    }  # fmt: skip
-    if name == job["baseline"]:
-        return {**figures, "speedup": 1.0, "speedup_low": 1.0, "speedup_high": 1.0, "verdict": "baseline"}
-    return {**figures, **_ratio_figures(ratio(samples, job["baseline"], name, job["confidence"]))}
+class _Watch:
+    """Marks the arm under way for the parent, and charges graphs that are compiled while sampling to their arm."""
+
+    def __init__(self, ready: Mapping[str, Ready], names: list[str], mark: mmap.mmap) -> None:
+        self._ready, self._names, self._mark = ready, names, mark
+        self._under_way, self._graphs = "", compiled_graphs()
+
+    def entering(self, name: str) -> None:
+        self.leave()
+        self._under_way = name
+        self._mark[0] = self._names.index(name)
+
+    def rounds_begin(self) -> None:
+        """What the warm-up read on the meters is not what a sample costs."""
+        for one in self._ready.values():
+            one.arm.meter.forget()
+
+    def leave(self) -> None:
+        graphs = compiled_graphs()
+        if graphs != self._graphs and self._under_way:
+            self._ready[self._under_way].sampled_graphs += graphs - self._graphs
+        self._graphs = graphs
 
 
-def _ratio_figures(summary: RatioSummary) -> dict[str, Any]:
+def _recompiled(ready: Mapping[str, Ready]) -> dict[str, str]:
     return {
-        "speedup": float(f"{summary.speedup:.6g}"),
-        "speedup_low": float(f"{summary.low:.6g}"),
-        "speedup_high": float(f"{summary.high:.6g}"),
-        "verdict": summary.verdict,
-        "sigma": float(f"{summary.sigma:.4g}"),
-        "detectable_slowdown": float(f"{summary.detectable:.4g}"),
+        name: f"{one.sampled_graphs} graphs were compiled while it was sampled, so its times are those of a compiler"
+        for name, one in ready.items()
+        if one.sampled_graphs
     }
+
+
+def _dishonest(
+    ready: Mapping[str, Ready], samples: Samples, case: Case, job: Mapping[str, Any], ring: Ring, inputs: Any, say: Say
+) -> dict[str, str]:
+    """Reasons to refuse the figures of an arm, whatever they are: late, kept or repeated results."""
+    base = ready[job["baseline"]]
+    times = {name: median(samples.per_call_ns(name)) for name in ready if samples.rounds}
+    found: dict[str, str] = {}
+    own = _fresh(base, case, ring, inputs) if _short(times, job["baseline"]) else 1.0
+    for name, one in ready.items():
+        say({"stage": f"questions to {name} on {case.cell}", "culprit": name})
+        asked: list[Callable[[], str | None]] = []
+        if name in times:
+            asked.append(
+                lambda one=one: late_results(
+                    one.function, case, ring, inputs.grad_output, work_ns=times[job["baseline"]]
+                )
+            )
+        if name != job["baseline"] and times.get(name, 1e18) < _ASKED_BELOW_NS:
+            asked.append(lambda one=one: stale_results(one.function, base.function, case, ring, inputs.grad_output))
+        if name != job["baseline"] and _short(times, name):
+            asked.append(lambda one=one: repeats_itself(lambda: _fresh(one, case, ring, inputs), own))
+        reason = _first_reason(asked)
+        if reason is not None:
+            found[name] = reason
+    return found
+
+
+def _fresh(one: Ready, case: Case, ring: Ring, inputs: Any) -> float:
+    return fresh_factor(one.arm, one.function, case, ring, inputs.grad_output)
+
+
+def _first_reason(questions: Sequence[Callable[[], str | None]]) -> str | None:
+    try:
+        return next((reason for question in questions if (reason := question()) is not None), None)
+    except Exception as error:  # strangers' code, which answered the same call before
+        return f"it raised when it was called once more after the samples: {CandidateError(error)}"
+
+
+def _short(times: Mapping[str, float], name: str) -> bool:
+    return times.get(name, _FRESH_BELOW_NS) < _FRESH_BELOW_NS

@@ -1,14 +1,16 @@
-"""How a check calls the candidate again: on other cases and changed inputs, evaluated and excused as the first answer was."""
+"""How a check calls the candidate again: on other cases and inputs, evaluated and excused as the first answer was."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from time import monotonic
 from typing import Any
 
 import torch
 
 from harness.checks.evidence import Answer, Evidence, Refusal
+from harness.checks.process_state import differences, process_state
 from harness.core.case import INTERPRETER, Case
 from harness.core.outcome import Verdict
 from harness.core.status import Status
@@ -17,7 +19,7 @@ from harness.losses.evaluators import evaluator
 from harness.numerics.evaluation import Evaluation
 from harness.registry.support import unsupported_reason
 from harness.timing.compiled import compile_key, fresh_compile
-from harness.worker.candidate import Candidate, CandidateError
+from harness.worker.candidate import Candidate, CandidateError, put_back
 from harness.worker.child import Say
 from harness.worker.like_torch import declared_for_torch
 
@@ -29,8 +31,9 @@ def evidence_of(
     """What the checks of ``case`` get to look at, with the ways to ask the candidate more."""
     return Evidence(
         case=case, inputs=inputs, answer=answer, evaluation=evaluation, grade=job["grade"],
-        owns_masks="stability" in job["checks"][case.cell], again=_again(candidate), call=_call(candidate),
+        owns_masks="stability" in job["checks"][case.cell], again=_again(candidate), call=_call(candidate, case, say),
         evaluate=evaluate_answer, excuse=_excuse(candidate, job), function=_function(candidate, case, say),
+        disturbed=_disturbed,
     )  # fmt: skip
 
 
@@ -80,13 +83,28 @@ def _again(candidate: Candidate) -> Callable[[Case, Callable[[Any], Any]], Evalu
     return again
 
 
-def _call(candidate: Candidate) -> Callable[[Case, Any], Answer | Refusal]:
+def _heartbeat(candidate: Candidate, case: Case, say: Say) -> Callable[[], None]:
+    """Lets the parent know every few seconds that the checks of ``case`` are alive."""
+    said_s = [monotonic()]
+    stage = {"stage": f"checks on {case.cell}", "culprit": candidate.description.name, "cell": case.cell}
+
+    def beat() -> None:
+        if monotonic() - said_s[0] > _HEARTBEAT_S:
+            said_s[0] = monotonic()
+            say(stage)
+
+    return beat
+
+
+def _call(candidate: Candidate, asked: Case, say: Say) -> Callable[[Case, Any], Answer | Refusal]:
     compiled_for: list[Any] = [None]
+    beat = _heartbeat(candidate, asked, say)
 
     def call(case: Case, inputs: Any) -> Answer | Refusal:
         reason = unsupported_reason(candidate.description, case, candidate.family)
         if reason is not None:
             return Refusal(status=Status.UNSUPPORTED, reason=reason)
+        beat()
         key = (compile_key(case), *_form(inputs.logits), *_form(inputs.target))
         if compiled_for[0] != key:
             fresh_compile()
@@ -99,7 +117,8 @@ def _call(candidate: Candidate) -> Callable[[Case, Any], Answer | Refusal]:
         except CandidateError as error:
             return Refusal(status=error.status, reason=error.reason, error=error.reason.partition(":")[0])
         except RuntimeError as error:  # a device-side assertion shows when the device is waited for
-            return Refusal(status=Status.RAISED, reason=f"RuntimeError: {str(error).splitlines()[0]}", error="RuntimeError")
+            reason = f"RuntimeError: {str(error).splitlines()[0]}"
+            return Refusal(status=Status.RAISED, reason=reason, error="RuntimeError")
         return answer
 
     return call
@@ -107,28 +126,40 @@ def _call(candidate: Candidate) -> Callable[[Case, Any], Answer | Refusal]:
 
 def _function(candidate: Candidate, case: Case, say: Say) -> Callable[[Case, Any], Callable[[Any, Any], Any]]:
     """Binds options for free calls, and lets the parent know every few seconds that the check is alive."""
-    state: dict[str, Any] = {"key": None, "said_s": monotonic()}
-    stage = {"stage": f"checks on {case.cell}", "culprit": candidate.description.name, "cell": case.cell}
+    state: dict[str, Any] = {"key": None}
+    beat = _heartbeat(candidate, case, say)
 
     def function(asked: Case, inputs: Any) -> Callable[[Any, Any], Any]:
-        key = compile_key(asked)
+        given = (inputs.logits, inputs.target, inputs.weight)
+        # a compiler makes a graph for each of these too, and a limit of them is soon met
+        key = (compile_key(asked), *(tensor is not None and tensor.requires_grad for tensor in given))
         if state["key"] != key:
             fresh_compile()
             state["key"] = key
         bound = candidate.function(asked, inputs)
 
         def run(logits: Any, target: Any) -> Any:
-            if monotonic() - state["said_s"] > _HEARTBEAT_S:
-                state["said_s"] = monotonic()
-                say(stage)
+            beat()
             return bound(logits, target)
 
+        run.__wrapped__ = bound  # type: ignore[attr-defined]  # for a compiler, which cannot trace the heartbeat
         return run
 
     return function
 
 
 _HEARTBEAT_S = 2.0
+
+
+@lru_cache(maxsize=1)
+def state_before_calls() -> Mapping[str, Any]:
+    """The state of this process when this was first called: after the candidate's import, before it was ever called."""
+    return process_state()
+
+
+def _disturbed() -> list[str]:
+    return sorted({*put_back(), *differences(state_before_calls(), process_state())})
+
 
 #: Larger logits are not poisoned for: they may be views of more elements than memory holds.
 _POISON_ELEMENTS = 1 << 24

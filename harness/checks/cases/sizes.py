@@ -1,0 +1,25 @@
+"""Own cells of check ``sizes``: sweeps over numbers of classes, far targets, and more rows than a grid holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.checks.cases.own import own_case
+from harness.core.case import INTERPRETER, Case
+
+#: Marks the cell whose classes are swept from 1 to its own number; ``targets`` that whose targets stand far out.
+SWEEP = (("classes", "swept"),)
+FAR = (("targets", "far"),)
+#: Numbers of classes up to this are swept, all of them when thorough.
+LARGEST = 1100
+
+
+def cases(anchor: Case, thorough: bool) -> Iterator[Case]:
+    """Two sweeps, and plain cells of many rows: 4097 exceeds a tile of rows, 65537 the second dimension of a grid."""
+    yield own_case(anchor, thorough, batch=3, classes=LARGEST, options=SWEEP)
+    yield own_case(anchor, thorough, batch=3, classes=LARGEST, options=FAR)
+    if anchor.device == INTERPRETER and not thorough:
+        return  # it runs a program of a kernel in about a millisecond
+    yield own_case(anchor, thorough, batch=4097, classes=5)
+    if anchor.dtype == "float32" or thorough:
+        yield own_case(anchor, thorough, batch=65537, classes=3)

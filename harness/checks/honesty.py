@@ -1,0 +1,159 @@
+"""``honesty``: what games a harness and not the loss: replayed answers, work put off, clocks and judges replaced."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from time import perf_counter, sleep
+
+import torch
+
+from harness.checks.evidence import Answer, Evidence, Refusal
+from harness.checks.originals import replaced
+from harness.checks.probe import Probe, attempt, gradients_of, leaf
+from harness.checks.repeatability import Asked, ask, judged_calls, others
+from harness.checks.streams import other_stream
+from harness.core.outcome import Verdict
+from harness.core.status import Status
+
+#: Calls before the one that is judged: more than any published benchmark warms up with, in at most so many seconds.
+_CALLS = 300
+_SECONDS = 0.4
+#: Time for a thread to finish what its call should have.
+_GRACE_S = 0.1
+#: Cells of at least this many logits are for looking at unfinished work.
+_LARGE = 1 << 14
+
+
+def honesty(evidence: Evidence) -> Iterator[Verdict]:
+    """One verdict on the cell's own answer, and one on each way to look better than one is."""
+    probe = Probe(evidence=evidence, check="honesty")
+    plain = probe.plain()
+    yield plain
+    if plain.status is Status.FAILED:
+        return
+    if evidence.case.elements >= _LARGE:
+        yield _finished(probe)
+        yield from other_stream(probe)
+        return
+    yield _plain_tensors(probe)
+    for name, experiment in (("changed_a_little", _changed_a_little), ("many_calls", _many_calls)):
+        yield judged_calls(probe, name, attempt(lambda run=experiment: run(evidence)))
+    names = replaced()
+    if names:
+        yield probe.failed("replaced", f"replaced what it does not own: {', '.join(names[:8])}", "process")
+    else:
+        yield probe.passed("replaced")
+
+
+def _many_calls(evidence: Evidence) -> Sequence[Asked]:
+    """Hundreds of calls, each with other contents in the same tensors; some at random are judged, and the last."""
+    case = evidence.case
+    function = evidence.function(case, evidence.inputs)
+    pool = [evidence.inputs, *others(case, 7)]
+    logits, target = leaf(evidence.inputs.logits.clone()), evidence.inputs.target.clone()
+    draw, found = random.Random(case.seed), []
+    until = perf_counter() + _SECONDS
+    for number in range(_CALLS):
+        last = number == _CALLS - 1 or perf_counter() > until
+        inputs = pool[draw.randrange(len(pool))]
+        with torch.no_grad():
+            logits.copy_(inputs.logits)
+            target.copy_(inputs.target)
+        loss = function(logits, target)
+        answer = gradients_of(loss, {"logits": logits}, inputs.grad_output)
+        if last or draw.random() < 0.02:
+            found.append((case, inputs, replace(answer, loss=answer.loss.clone())))
+        if last:
+            break
+    return found
+
+
+def _changed_a_little(evidence: Evidence) -> Sequence[Asked]:
+    """One thing changed at a time, in place: a logit, two swapped, a target; what a cache might not look at."""
+    case, row, middle = evidence.case, evidence.case.batch // 2, evidence.case.classes // 2
+    # quarters, so that a swap leaves every sum as it was to the last bit
+    quarters = (evidence.inputs.logits * 4).round() / 4
+    quarters[row, middle] = quarters[row, middle + 1] + 2.0
+    inputs = replace(evidence.inputs, logits=quarters)
+    function = evidence.function(case, inputs)
+    one, swapped = inputs.logits.clone(), inputs.logits.clone()
+    one[row, middle] += 3.0
+    # the same sum, largest and smallest values, and first and last entries as before
+    swapped[row, middle], swapped[row, middle + 1] = inputs.logits[row, middle + 1], inputs.logits[row, middle]
+    target, at = inputs.target.clone(), inputs.target.clone()
+    target[row] = (inputs.target[row] + 1) % case.classes
+    at[row] = middle
+    scaled = inputs.grad_output * -2.0
+    variants = [
+        inputs,
+        replace(inputs, logits=one),
+        inputs,
+        replace(inputs, logits=inputs.logits, target=at),
+        replace(inputs, logits=swapped, target=at),
+        replace(inputs, target=target),
+        replace(inputs, grad_output=scaled),
+    ]
+    logits, labels = leaf(inputs.logits.clone()), inputs.target.clone()
+    found = []
+    for changed in variants:
+        with torch.no_grad():
+            logits.copy_(changed.logits)
+            labels.copy_(changed.target)
+        answer = gradients_of(function(logits, labels), {"logits": logits}, changed.grad_output)
+        found.append((case, changed, replace(answer, loss=answer.loss.clone())))
+    return [*found, (case, inputs, ask(function, replace(inputs, logits=inputs.logits.clone())))]
+
+
+def _plain_tensors(probe: Probe) -> Verdict:
+    """Loss and gradient are torch.Tensor itself, with memory of their own: nothing is left to be computed on demand."""
+    case, inputs = probe.evidence.case, probe.evidence.inputs
+
+    def run() -> tuple[object, Answer]:
+        logits = leaf(inputs.logits)
+        loss = probe.evidence.function(case, inputs)(logits, inputs.target)
+        return loss, gradients_of(loss, {"logits": logits}, inputs.grad_output)
+
+    found = attempt(run)
+    if isinstance(found, Refusal):
+        return probe.refused("plain_tensors", found)
+    loss, answer = found
+    for name, value in (("loss", loss), ("gradient", answer.gradients.get("logits"))):
+        if type(value) is not torch.Tensor:
+            return probe.failed("plain_tensors", f"the {name} is a {type(value).__name__}, not a plain torch.Tensor")
+        if value.device != inputs.logits.device or value.untyped_storage().nbytes() < value.itemsize:
+            return probe.failed("plain_tensors", f"the {name} has no memory on {inputs.logits.device}")
+    return probe.passed("plain_tensors")
+
+
+def _finished(probe: Probe) -> Verdict:
+    """What a call returned is final when it returns: a thread that still writes it shows a little later."""
+    case, inputs = probe.evidence.case, probe.evidence.inputs
+
+    def run() -> tuple[bool, bool, Answer]:
+        function = probe.evidence.function(case, inputs)
+        ask(function, inputs)
+        logits = leaf(inputs.logits)
+        loss = function(logits, inputs.target)
+        early = loss.detach().clone()
+        sleep(_GRACE_S)
+        late = loss.detach().clone()
+        answer = gradients_of(loss, {"logits": logits}, inputs.grad_output)
+        gradient = answer.gradients["logits"]
+        first = gradient.clone()
+        sleep(_GRACE_S)
+        return _same(early, late), _same(first, gradient), replace(answer, loss=late)
+
+    found = attempt(run)
+    if isinstance(found, Refusal):
+        return probe.refused("finished", found)
+    loss_final, gradient_final, answer = found
+    if not loss_final or not gradient_final:
+        name = "gradient" if loss_final else "loss"
+        return probe.failed("finished", f"the {name} still changed after the call had returned", "process")
+    return probe.answered("finished", case, inputs, answer)
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return bool(((one == other) | (one.isnan() & other.isnan())).all())

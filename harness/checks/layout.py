@@ -1,0 +1,110 @@
+"""``layout``: the same values under other strides, offsets, dimensions and target dtypes give the same answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from harness.checks.evidence import Evidence, Refusal
+from harness.checks.layouts import TARGETS, TWO_DIMENSIONS, Layout, more_dimensions, shifted, strided
+from harness.checks.trial import Sweep, attempt, bare, sweep_seconds
+from harness.core.case import Case
+from harness.core.outcome import Verdict
+from harness.core.status import Status
+from harness.inputs.build import build_inputs
+from harness.losses.evaluators import specification
+
+Change = Callable[[Any], Any]
+
+#: What torch takes beside int64 is uint8 alone; an implementation may take more, and must then be right.
+TARGET_DTYPES = (torch.int32, torch.int16, torch.uint8)
+
+
+def layout(evidence: Evidence) -> Iterator[Verdict]:
+    """One verdict over all layouts; and one, ``unsupported``, for each that every call refuses with an error."""
+    sweep = Sweep(evidence, "layout", seconds=sweep_seconds(evidence, 2.0), least=1)
+    refused: dict[str, str] = {}
+    changes = dict(_changes(evidence.case))
+    for name, change in changes.items():
+        if sweep.over():
+            break
+        outcomes = [(case, attempt(evidence, case, change(build_inputs(case)))) for case in _probes(evidence.case)]
+        raised = [r for _, r in outcomes if isinstance(r, Refusal) and r.status is not Status.UNSUPPORTED]
+        if raised and not any(isinstance(found, Evidence) for _, found in outcomes):
+            if _torch_answers(evidence.case, change):
+                refused[name] = raised[0].reason
+            continue
+        for case, found in outcomes:
+            sweep.judge(name, found, case)
+    yield sweep.verdict(2 * len(changes))
+    for name, reason in refused.items():
+        yield Verdict(
+            check="layout", variant=name.replace(" ", "_"), status=Status.UNSUPPORTED, seed=evidence.case.seed,
+            reason=f"refuses {name}: {reason}",
+        )  # fmt: skip
+
+
+def _torch_answers(case: Case, change: Change) -> bool:
+    """Whether torch takes such inputs itself; what it refuses too is nothing to tell."""
+    inputs = change(build_inputs(bare(case)))
+    try:
+        specification(case.loss)(case, inputs, inputs.logits)
+    except Exception:
+        return False
+    return True
+
+
+def _probes(case: Case) -> list[Case]:
+    """Two cells of different sizes: what raises on both is refused, what raises on one is wrong."""
+    plain = bare(case)
+    classes = plain.classes - 1 if case.dims else 64
+    return [plain, replace(plain, batch=plain.batch - 1, classes=classes, reduction="none")]
+
+
+def _changes(case: Case) -> Iterator[tuple[str, Change]]:
+    """Name → change of the inputs."""
+    layouts = more_dimensions(2 + len(case.dims)) if case.dims else TWO_DIMENSIONS
+    if case.weight != "none" or case.label_smoothing:
+        yield from _with_options(case)
+        return
+    if case.target_kind == "probability":
+        for name, lay_out in layouts.items():
+            yield f"probabilities: {name}", _on_target(lay_out)
+        yield "probabilities and logits: transposed", _on_both(layouts["transposed"])
+        return
+    for name, lay_out in layouts.items():
+        yield f"logits: {name}", _on_logits(lay_out)
+    for name, lay_out in TARGETS.items():
+        yield f"target: {name}", _on_target(lay_out)
+    if not case.dims:
+        for dtype in TARGET_DTYPES:
+            yield f"target of {str(dtype).removeprefix('torch.')}", _typed(dtype)
+
+
+def _with_options(case: Case) -> Iterator[tuple[str, Change]]:
+    """Kernels often have a path of their own for weights and smoothing."""
+    if case.weight != "none":
+        yield "weight: every second entry", lambda i: replace(i, weight=strided(i.weight, stretch=(2,)))
+        yield "weight: an offset of 1 element", lambda i: replace(i, weight=shifted(i.weight, 1))
+        yield "weight: one entry expanded", lambda i: replace(i, weight=i.weight[:1].expand(i.weight.shape))
+    for name in ("transposed", "padded rows", "sliced rows"):
+        yield f"logits: {name}", _on_logits(TWO_DIMENSIONS[name])
+
+
+def _on_logits(lay_out: Layout) -> Change:
+    return lambda inputs: replace(inputs, logits=lay_out(inputs.logits))
+
+
+def _on_target(lay_out: Layout) -> Change:
+    return lambda inputs: replace(inputs, target=lay_out(inputs.target))
+
+
+def _on_both(lay_out: Layout) -> Change:
+    return lambda inputs: replace(inputs, logits=lay_out(inputs.logits), target=lay_out(inputs.target))
+
+
+def _typed(dtype: torch.dtype) -> Change:
+    return lambda inputs: replace(inputs, target=inputs.target.to(dtype))

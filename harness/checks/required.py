@@ -1,0 +1,76 @@
+"""Subsets of requires_grad, a part of ``grad_output``: logits, probability targets and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import combinations
+
+import torch
+
+from harness.checks.evidence import Answer, Refusal
+from harness.checks.probe import Probe, attempt, gradients_of, leaf
+from harness.core.outcome import Verdict
+
+
+def required_gradients(probe: Probe) -> Iterator[Verdict]:
+    """One verdict on each non-empty subset of the inputs that torch can differentiate, and one on each way to none."""
+    inputs = probe.evidence.inputs
+    names = ["logits"]
+    if probe.evidence.case.target_kind == "probability":
+        names += ["target"] + ["weight"] * (inputs.weight is not None)
+    every = [subset for size in range(1, len(names) + 1) for subset in combinations(names, size)]
+    found = {subset: _answer(probe, subset) for subset in every if subset != ("logits",)}
+    for subset, answer in found.items():
+        yield _verdict(probe, subset, answer, found)
+    yield _without(probe, "no_grad")
+    yield _without(probe, "inference_mode")
+    yield _without(probe, "nothing_required")
+
+
+Subset = tuple[str, ...]
+
+
+def _answer(probe: Probe, subset: Subset) -> Answer | Refusal:
+    evidence = probe.evidence
+    inputs = evidence.inputs
+
+    def run() -> Answer:
+        leaves = {name: leaf(getattr(inputs, name)) for name in subset}
+        changed = replace(inputs, **leaves)
+        loss = evidence.function(evidence.case, changed)(changed.logits, changed.target)
+        return gradients_of(loss, leaves, inputs.grad_output)
+
+    return attempt(run)
+
+
+def _verdict(
+    probe: Probe, subset: Subset, answer: Answer | Refusal, found: Mapping[Subset, Answer | Refusal]
+) -> Verdict:
+    """A missing gradient is a failure. An input that is refused wherever it requires grad is unsupported."""
+    variant = "requires_" + "_".join(subset)
+    if isinstance(answer, Answer):
+        return probe.answered(variant, probe.evidence.case, probe.evidence.inputs, answer, wanted=subset)
+    for name in subset:
+        if name != "logits" and all(isinstance(one, Refusal) for other, one in found.items() if name in other):
+            return probe.unsupported(variant, f"refuses wherever {name} requires grad: {answer.reason}")
+    return probe.refused(variant, answer)
+
+
+def _without(probe: Probe, variant: str) -> Verdict:
+    """The loss where nothing is differentiated: as right as in grad mode, and no part of a graph."""
+    evidence = probe.evidence
+    case, inputs = evidence.case.with_pass("forward_no_grad"), evidence.inputs
+
+    def run() -> Answer:
+        logits = inputs.logits if variant == "nothing_required" else leaf(inputs.logits)
+        mode = {"no_grad": torch.no_grad, "inference_mode": torch.inference_mode}.get(variant, torch.enable_grad)
+        with mode():
+            loss = evidence.function(case, inputs)(logits, inputs.target)
+        required = isinstance(loss, torch.Tensor) and loss.requires_grad
+        return Answer(loss=loss.detach() if required else loss, gradients={}, requires_grad=required)
+
+    found = attempt(run)
+    if isinstance(found, Answer) and found.requires_grad:
+        return probe.failed(variant, f"the loss requires grad although the call was made under {variant}")
+    return probe.answered(variant, case, inputs, found)

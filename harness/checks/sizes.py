@@ -1,0 +1,118 @@
+"""``sizes``: right whatever the number of classes or rows, and wherever the target and the maximum stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from harness.checks.cases.sizes import FAR, SWEEP
+from harness.checks.evidence import Evidence
+from harness.checks.trial import Change, Sweep, bare, sweep_seconds, thorough
+from harness.core.case import Case
+from harness.core.outcome import Verdict
+
+#: Asked first: vector, warp and tile edges up to 2^13, primes, and vocabularies (odd ones misalign the second row).
+EDGES = tuple(
+    dict.fromkeys(
+        (
+            1, 2, 3, 5, 7, 31, 33, 1023, 1025, 513, 129, 257, 4097, 17, 127, 255, 511, 65, 63, 2049, 997, 8193,
+            4, 8, 9, 15, 16, 32, 64, 128, 256, 512, 1024, 2047, 2048, 4095, 4096, 8191, 8192, 11, 13, 37, 101, 769,
+            50257,
+        )
+    )
+)  # fmt: skip
+#: 257 is prime: the sweep visits every residue of any tile size early.
+_STEP = 257
+
+
+def sizes(evidence: Evidence) -> Iterator[Verdict]:
+    """One verdict over the sizes of the cell's sweep; a cell without one is judged as it stands."""
+    marks = set(evidence.case.options)
+    quick = 0.8 if evidence.case.dtype == "float32" else 0.5
+    sweep = Sweep(evidence, "sizes", seconds=sweep_seconds(evidence, quick), least=3)
+    if set(SWEEP) <= marks:
+        yield _swept(evidence, sweep)
+    elif set(FAR) <= marks:
+        yield _far(evidence, sweep)
+    else:
+        sweep.judge(f"{evidence.case.rows} rows, mean", evidence, evidence.case)
+        # a row left out is 1 of 65537 in a mean, less than the rounding of their sum
+        sweep.ask(f"{evidence.case.rows} rows, none", replace(bare(evidence.case), reduction="none"))
+        yield sweep.verdict(2)
+
+
+def _swept(evidence: Evidence, sweep: Sweep) -> Verdict:
+    """Numbers of classes in turn, with rows whose targets are the last, the first and a drawn class."""
+    plain = bare(evidence.case)
+    planned = class_counts(plain.classes, everything=thorough(evidence.case))
+    for turn, classes in enumerate(planned):
+        # offset: every logit of a row at about -1e4 or 1e4, so that padding lanes of any finite value show
+        case = replace(plain, classes=classes, regime="offset" if turn % 2 else "normal")
+        if sweep.ask(f"{classes} classes", case, _last_and_first) is None:
+            break
+    return sweep.verdict(len(planned))
+
+
+def class_counts(largest: int, *, everything: bool) -> list[int]:
+    """The edges, then 1 to ``largest`` in an order whose every beginning is spread over all of them (each one once).
+
+    With ``everything`` each number is asked in both regimes of the sweep.
+    """
+    spread = sorted(range(1, largest + 1), key=lambda c: (c * _STEP % largest, c))
+    counts = list(dict.fromkeys((*EDGES, *spread)))
+    return [count for count in counts for _ in range(2)] if everything else counts
+
+
+def _last_and_first(inputs: Any) -> Any:
+    target = inputs.target.clone()
+    target[0], target[1] = inputs.logits.shape[1] - 1, 0
+    return replace(inputs, target=target)
+
+
+def _far(evidence: Evidence, sweep: Sweep) -> Verdict:
+    """Targets at numbers that narrow types cannot hold, dominant logits on them; the maximum far from the target."""
+    plain = bare(evidence.case)
+    # uint8, bfloat16's 8 bits and float16's 11 bits of precision; then int16 and uint16
+    near = (255, 256, 257, 258, 2047, 2048, 2049, 2050, 2052)
+    wide = (127, 128, 32767, 32768, 65535, 65536, 65599)
+    planned: list[tuple[str, Case, Change]] = []
+    for classes, targets in ((2053, near), (65600, wide)):
+        case = replace(plain, classes=classes, batch=len(targets), regime="sigma10")
+        planned.append((f"targets {targets} of {classes}, dominant", case, _dominant(targets)))
+    for classes in (1030, 4100, 40000) if not thorough(evidence.case) else (130, 1030, 4100, 16390, 40000, 131080):
+        case = replace(plain, classes=classes, batch=4)
+        planned.append((f"maximum and target far apart in {classes}", case, _apart))
+    for reduction in ("mean", "none"):
+        for name, case, change in planned:
+            if sweep.ask(f"{name}, {reduction}", replace(case, reduction=reduction), change) is None:
+                break
+    return sweep.verdict(2 * len(planned))
+
+
+def _dominant(targets: tuple[int, ...]) -> Change:
+    """Row r has target ``targets[r]``, whose logit stands 8 above all others: one class off is a loss of 8 or more."""
+
+    def change(inputs: Any) -> Any:
+        target = torch.tensor(targets, device=inputs.target.device)
+        logits = inputs.logits.clone()
+        rows = torch.arange(len(targets), device=logits.device)
+        logits[rows, target] = logits.amax(1) + 8
+        return replace(inputs, logits=logits, target=target)
+
+    return change
+
+
+def _apart(inputs: Any) -> Any:
+    """The maximum last and the target first, the reverse, the maximum in the middle, and growth towards the end.
+
+    The maxima are so large that exp overflows in whoever subtracts another tile's.
+    """
+    logits, classes = inputs.logits.clone(), inputs.logits.shape[1]
+    target = torch.tensor([0, classes - 1, classes - 1, 0], device=inputs.target.device)
+    for row, place in enumerate((classes - 1, 0, classes // 2)):
+        logits[row, place] = 800.0 if logits.dtype == torch.float64 else 120.0
+    logits[3] += torch.linspace(0, 30, classes, device=logits.device).to(logits.dtype)
+    return replace(inputs, logits=logits, target=target)

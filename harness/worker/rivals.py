@@ -1,0 +1,151 @@
+"""Implementations ready to be sampled: loaded, compiled, called once, and the inputs that they go round."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from harness.core.case import Case
+from harness.core.implementation import Implementation
+from harness.inputs.build import build_inputs
+from harness.losses.catalogue import families
+from harness.registry.load import load_callable
+from harness.timing.arm import Arm, Function
+from harness.timing.compiled import (
+    compile_key,
+    compiled_graphs,
+    fresh_compile,
+    is_recompile_limit,
+    recompile_limit,
+    refuse_eager,
+)
+from harness.timing.ring import Ring, make_ring
+from harness.worker.candidate import Candidate, CandidateError
+
+
+@dataclass(slots=True)
+class Ready:
+    """One implementation ready to be sampled, and what its first calls here showed.
+
+    ``sampled_graphs`` counts graphs that were compiled while it was sampled: there should be none.
+    """
+
+    arm: Arm
+    function: Function
+    figures: dict[str, Any] = field(default_factory=dict)
+    sampled_graphs: int = 0
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> dict[str, Candidate]:
+    return {}
+
+
+@lru_cache(maxsize=1)
+def _kept() -> dict[str, tuple[Any, Ring]]:
+    return {}
+
+
+@lru_cache(maxsize=1)
+def _compiled() -> list[str]:
+    return [""]
+
+
+@lru_cache(maxsize=1)
+def _freeze() -> None:
+    """Take what torch and the plugins made at import out of the collector's sight: looking at it took 0.16 s a cell."""
+    gc.collect()
+    gc.freeze()
+
+
+def collect_garbage() -> None:
+    """Collect before samples, so that none is due while they run."""
+    _freeze()
+    gc.collect()
+
+
+def start_compile(case: Case) -> None:
+    """Forget compiled graphs where ``case`` needs others than the cell before."""
+    if _compiled()[0] != compile_key(case):
+        fresh_compile()
+        _compiled()[0] = compile_key(case)
+
+
+def inputs_of(case: Case, job: Mapping[str, Any]) -> tuple[Any, Ring]:
+    """Inputs and their ring; those of the cell before are used again where it differed in its pass alone."""
+    kept, key = _kept(), f"{case.inputs_key} {job['cache']}"
+    if key not in kept:
+        kept.clear()
+        inputs = build_inputs(case)
+        kept[key] = (
+            inputs,
+            make_ring(inputs, cache=job["cache"], cache_bytes=_cache_bytes(case, job), requires_grad=False),
+        )
+    inputs, ring = kept[key]
+    return inputs, ring.requiring_grad(case.pass_ != "forward_no_grad")
+
+
+class RecompileLimitError(Exception):
+    """torch.compile gave up: from here on eager code would run under the compiled name."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"torch.compile met its limit of {recompile_limit()} graphs for one function, beyond which torch silently "
+            "runs it eagerly; compile for fixed shapes, or with fewer of them"
+        )
+
+
+def make_ready(description: Implementation, case: Case, inputs: Any, ring: Ring) -> Ready:
+    """The arm of one implementation, called twice so that nothing is compiled inside a sample."""
+    function = _candidate(description, case).function(case, inputs)
+    arm = Arm(function, case, ring, inputs.grad_output)
+    refuse_eager()
+    graphs, started = compiled_graphs(), time.perf_counter_ns()
+    try:
+        arm(1)
+        first_ns = time.perf_counter_ns() - started
+        refuse_eager()
+        if not ring.intact(0):
+            ring.restore(0)
+            arm = Arm(function, case, ring, inputs.grad_output, mutates=True)
+        arm(1)
+    except BaseException as error:  # strangers' code
+        if is_recompile_limit(error):
+            raise RecompileLimitError from None
+        raise CandidateError(error) from None
+    arm.meter.forget()
+    graphs = compiled_graphs() - graphs
+    if graphs >= recompile_limit():
+        raise RecompileLimitError
+    figures = {"compiled_graphs": graphs, "first_timed_call_ns": first_ns, "writes_inputs": arm.mutates}
+    return Ready(arm=arm, function=function, figures=figures)
+
+
+def _candidate(description: Implementation, case: Case) -> Candidate:
+    loaded, key = _loaded(), f"{description.reference}:{description.name}"
+    if key not in loaded:
+        try:
+            target = load_callable(description)
+        except BaseException as error:  # strangers' code
+            raise CandidateError(error) from None
+        loaded[key] = Candidate(description=description, target=target, family=families()[case.loss])
+    return loaded[key]
+
+
+def release(case: Case) -> None:
+    """Hand device memory back: the process of the other half needs it."""
+    if case.device.startswith("cuda"):
+        _kept().clear()
+        torch.cuda.empty_cache()
+
+
+def _cache_bytes(case: Case, job: Mapping[str, Any]) -> int:
+    if case.device.startswith("cuda"):
+        return int(getattr(torch.cuda.get_device_properties(case.device), "L2_cache_size", 0)) or job["cache_bytes"]
+    return job["cache_bytes"]
