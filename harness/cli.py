@@ -149,6 +149,48 @@ def report(
     raise typer.Exit(command(run, format.value, out, _console()))
 
 
+@app.command()
+def gate(
+    run: Annotated[Path, typer.Argument(help="The run to judge.")],
+    baseline: Annotated[Path, typer.Option(help="The run to hold it against.")],
+    remeasure: Annotated[
+        bool, typer.Option("--remeasure", help="Measure flagged cells again before the verdict.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Hold a run against an earlier one: pass, regression or inconclusive, cell by cell."""
+    from harness.commands.gate import gate as command
+
+    raise typer.Exit(command(run, baseline, remeasure=remeasure, console=_console(), quiet=quiet))
+
+
+@app.command()
+def selftest(
+    suite: Annotated[str | None, typer.Argument(help="Grade this suite by the mutants it catches.")] = None,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Ask every mutant every check; print the matrix.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="Write every result to this file.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Judge the judge: which mutants are caught, and which controls are accused."""
+    from harness.commands.selftest import selftest as command
+
+    raise typer.Exit(command(suite, thorough=thorough, json_path=json, console=_console(), quiet=quiet))
+
+
+@app.command()
+def doctor(
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    seconds: Annotated[float, typer.Option(help="Time to spend on noise.")] = 15.0,
+    json: Annotated[Path | None, typer.Option(help="Write everything to this file.")] = None,
+) -> None:
+    """Examine this machine: noise, ceilings, versions, and the smallest slowdown it can tell."""
+    from harness.commands.doctor import doctor as command
+
+    raise typer.Exit(command(device=_device(device) or "cpu", seconds=seconds, console=_console(), json_path=json))
+
+
 def main() -> None:
     """Entry point: one clear message for every error, a traceback only with ``--debug``."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]

@@ -76,9 +76,9 @@ class FakeWorker:
             status = self._workers.script(f"timed {name}", case)
             if isinstance(status, WorkerLostError):
                 raise status
-        yield {"samples": {name: [100, 101, 102] for name in names}, "calls": dict.fromkeys(names, 1), "rounds": 3}
-        for name in names:
-            yield {"arm": name, "metrics": {"median_ns": 101.0, "speedup": 1.0, "baseline": job["baseline"]}}
+        shared = {"cache": "cold", "cache_reason": "", "threads": 1, "converged": True}
+        samples = {name: [100, 101, 102] for name in names}
+        yield {"samples": samples, "calls": dict.fromkeys(names, 1), "rounds": 3, "shared": shared, "arms": {}}
 
 
 class FakeClock:

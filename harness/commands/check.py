@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -135,7 +135,7 @@ def _print(console: Console, plan: Plan, outcomes: Sequence[Outcome], quiet: boo
         if len(faults) > MAX_LINES:
             say(f"    … and {len(faults) - MAX_LINES} more of {implementation.name}; --json FILE keeps them all")
         if not quiet:
-            for line in _declared_lines(own):
+            for line in _declared_lines(plan, own):
                 say(line)
         counts = Counter(outcome.status for outcome in own)
         grades = Counter(o.metrics["grade"] for o in own if o.metrics.get("grade"))
@@ -145,14 +145,21 @@ def _print(console: Console, plan: Plan, outcomes: Sequence[Outcome], quiet: boo
         say(note)
 
 
-def _declared_lines(outcomes: Sequence[Outcome]) -> list[str]:
-    """Each declared difference that showed, once, with how often."""
-    reasons = Counter(
-        (outcome.implementation, outcome.check, outcome.reason.split(" (")[0])
-        for outcome in outcomes
-        if outcome.status is Status.DECLARED
-    )
-    return [f"declared: {name} · {check} · {count} cells: {reason}" for (name, check, reason), count in reasons.items()]
+def _declared_lines(plan: Plan, outcomes: Sequence[Outcome]) -> list[str]:
+    """Each declared difference that showed, once, with the checks that saw it and in how many cells."""
+    known = {i.name: i for i in plan.implementations}
+    of_torch = plan.torch.expect if plan.torch else ()
+    seen: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for outcome in outcomes:
+        if outcome.status is Status.DECLARED:
+            expected = (*known[outcome.implementation].expect, *of_torch)
+            reason = next((e.reason for e in expected if e.reason in outcome.reason), outcome.reason.split(" (")[0])
+            prefix = "as torch: " if "as torch: " + reason in outcome.reason else ""
+            seen[outcome.implementation, prefix + reason][outcome.check] += 1
+    return [
+        f"declared: {name}: {reason} ({', '.join(f'{check} {count}' for check, count in counts.items())})"
+        for (name, reason), counts in seen.items()
+    ]
 
 
 def _weakest(grades: Counter[str]) -> str:

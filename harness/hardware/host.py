@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,13 @@ from typing import Any
 #: Where the size of no cache can be read: larger than any last-level cache of a desktop part.
 DEFAULT_LAST_LEVEL_CACHE_BYTES = 64 * 1024 * 1024
 
+_ALLOCATOR_VARIABLES = (
+    "LD_PRELOAD",
+    "GLIBC_TUNABLES",
+    "THP_MEM_ALLOC_ENABLE",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "PYTORCH_ALLOC_CONF",
+)
 _PACKAGES = ("torch", "triton", "numpy", "scipy", "pandas", "pydantic", "liger-kernel", "nvidia-ml-py")
 
 
@@ -64,6 +72,38 @@ def git_revision(folder: Path) -> str | None:
     return head + ("+changes" if dirty else "")
 
 
+def clock_facts(root: Path = Path("/sys/devices/system/cpu"), cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
+    """``mhz`` of each core now, the ``governor`` and whether ``turbo`` is on; None where the system does not say."""
+    text = cpuinfo.read_text() if cpuinfo.is_file() else ""
+    mhz = [float(line.split(":")[1]) for line in text.splitlines() if line.startswith("cpu MHz")]
+    governor, no_turbo = root / "cpu0/cpufreq/scaling_governor", root / "intel_pstate/no_turbo"
+    return {
+        "mhz": mhz,
+        "governor": governor.read_text().strip() if governor.is_file() else None,
+        "turbo": no_turbo.read_text().strip() == "0" if no_turbo.is_file() else None,
+    }
+
+
+def allocator_mode(
+    variables: Mapping[str, str] = os.environ, huge_pages: Path = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+) -> dict[str, Any]:
+    """How large blocks are allocated: on it hangs how many page faults a call pays.
+
+    They are most of eager torch's time above 32 MB.
+
+    ``name`` is ``preloaded`` (another malloc stands in), ``glibc tuned`` (told when to map) or ``glibc``, which maps
+    every block above 32 MB anew; ``transparent_huge_pages`` is the kernel's mode, empty where it does not say.
+    """
+    known = {k: v for k, v in variables.items() if k in _ALLOCATOR_VARIABLES or k.startswith("MALLOC_")}
+    tuned = any(k.startswith("MALLOC_") or k == "GLIBC_TUNABLES" for k in known)
+    text = huge_pages.read_text() if huge_pages.is_file() else ""
+    return {
+        "name": "preloaded" if "LD_PRELOAD" in known else "glibc tuned" if tuned else "glibc",
+        "transparent_huge_pages": text.partition("[")[2].partition("]")[0],
+        "variables": dict(sorted(known.items())),
+    }
+
+
 def environment() -> dict[str, Any]:
     """What a figure depends on: processor, cores, caches, memory, load, system, Python and package versions."""
     return {
@@ -74,6 +114,7 @@ def environment() -> dict[str, Any]:
         "last_level_cache_bytes": last_level_cache_bytes(),
         "available_memory_bytes": available_memory_bytes(),
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "allocator": allocator_mode(),
         "packages": package_versions(),
         "variables": {k: v for k, v in sorted(os.environ.items()) if k.startswith(("OMP_", "MKL_", "KMP_", "MALLOC_"))},
     }
@@ -88,6 +129,11 @@ def _version(name: str) -> str | None:
 
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5, check=True, stdin=subprocess.DEVNULL
+        ["git", "-C", str(folder), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=5,
+        check=True,
+        stdin=subprocess.DEVNULL,
     )
     return done.stdout.strip()

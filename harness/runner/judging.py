@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from harness.checks.catalogue import DISRUPTIVE
 from harness.core.case import INTERPRETER, Case, case_to_dict
 from harness.core.errors import InternalError
 from harness.core.implementation import Implementation, implementation_to_dict
@@ -46,6 +47,10 @@ class Judge:
                         self._give_up(implementation, groups[index + 1 :], lost[-1], timeouts)
                         return
                 self._listener.advanced(JUDGED)
+                if self._damaging(group) and not (
+                    index + 1 < len(groups) and self._may_share(group, groups[index + 1])
+                ):
+                    self._end_worker()
                 if self._plan.settings.fail_fast and self._has_fault(implementation, group):
                     return
         finally:
@@ -109,6 +114,14 @@ class Judge:
 
     def _has_fault(self, implementation: Implementation, cases: Sequence[Case]) -> bool:
         return any(o.status in FAULTS for case in cases for o in self._record.judged(case.cell, implementation.name))
+
+    def _damaging(self, cases: Sequence[Case]) -> bool:
+        """Whether a process in which ``cases`` were judged must not judge others."""
+        return any(DISRUPTIVE.intersection(self._plan.checks_for(case)) for case in cases)
+
+    def _may_share(self, cases: Sequence[Case], following: Sequence[Case]) -> bool:
+        """Cells that damage may follow one another, but for a CUDA context, which the first of them may end."""
+        return self._damaging(following) and device_kind(cases[0].device) != "cuda"
 
     def _settle(self, implementation: Implementation) -> None:
         """Outcomes of the cells that need not run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.core.outcome import JUDGED, Outcome
 from harness.core.status import Status
@@ -21,9 +21,13 @@ class Sink(Protocol):
         ...
 
     def append_samples(
-        self, cell: str, samples_ns: Mapping[str, Sequence[float]], calls_per_sample: Mapping[str, int]
+        self, cell: str, samples_ns: Mapping[str, Sequence[float]], calls_per_sample: Mapping[str, int], half: int = 0
     ) -> None:
-        """Keep the raw samples of one timed cell."""
+        """Keep the raw samples that one process took of one timed cell."""
+        ...
+
+    def update_header(self, **values: Any) -> None:
+        """Keep facts of the whole run."""
         ...
 
 
@@ -34,8 +38,11 @@ class NoSink:
         """Ignored."""
 
     def append_samples(
-        self, cell: str, samples_ns: Mapping[str, Sequence[float]], calls_per_sample: Mapping[str, int]
+        self, cell: str, samples_ns: Mapping[str, Sequence[float]], calls_per_sample: Mapping[str, int], half: int = 0
     ) -> None:
+        """Ignored."""
+
+    def update_header(self, **values: Any) -> None:
         """Ignored."""
 
 

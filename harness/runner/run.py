@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -22,16 +23,19 @@ def execute(plan: Plan, workers: Workers, record: Record, listener: Listener) ->
     Judging ends, and with it every judging worker, before timing begins: an idle process's thread pool would slow the
     one that is timed.
     """
+    started = time.monotonic()
     judge = Judge(plan, workers, record, listener)
     for implementation in plan.implementations:
         judge.judge(implementation)
     if plan.settings.timing is None:
         return
+    judging_seconds = time.monotonic() - started
     timer = Timer(plan, workers, record, listener)
     try:
         timer.settle()
         for case in plan.timed_cases():
             timer.time(case)
+        timer.account(judging_seconds)
     finally:
         timer.close()
 

@@ -1,11 +1,11 @@
-"""Drive the timing of cells: one fresh worker holds all rivals; a culprit is charged, and the others are timed again."""
+"""Drive the timing of cells: two fresh workers hold all rivals; a culprit is charged, the others timed again."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +15,46 @@ from harness.core.implementation import Implementation, implementation_to_dict
 from harness.core.outcome import TIMED, Outcome
 from harness.core.status import Status, worst
 from harness.runner.events import Listener
+from harness.runner.figures import Asked, Half, timed_figures, too_fast, without_speed
 from harness.runner.judging import admitted
+from harness.runner.machine import Machine
+from harness.runner.parts import Parts
 from harness.runner.plan import Plan
 from harness.runner.record import Record
 from harness.worker.process import Worker, WorkerLostError, Workers
 
 CHECK = "timing"
-
-
-@dataclass(slots=True)
-class _Heard:
-    """What the worker has said of one cell so far."""
-
-    samples: Mapping[str, list[int]] = field(default_factory=dict)
-    calls: Mapping[str, int] = field(default_factory=dict)
-    arms: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+#: Each cell is sampled in so many fresh processes: what one shows and another does not is no property of a kernel.
+HALVES = 2
+#: Figures of a judged outcome that belong to its timing: they were taken where the implementation was alone.
+JUDGED_FIGURES = ("peak_bytes", "saved_bytes", "first_call_ns", "gradient_in_forward")
+#: Passes that mean less where the gradient was made in the forward.
+SPLIT_PASSES = ("forward", "backward")
 
 
 class Timer:
-    """Times cells one after the other in one process."""
+    """Times cells one after the other, each in two processes that share its seconds and never run at once."""
 
     def __init__(self, plan: Plan, workers: Workers, record: Record, listener: Listener) -> None:
         self._plan, self._workers, self._record, self._listener = plan, workers, record, listener
-        self._worker: Worker | None = None
+        self._slots: list[Worker] = []
+        self._machine = Machine(plan, record.sink, listener)
+        self._parts = Parts()
         handle, mark = tempfile.mkstemp(prefix="harness-mark-")
         os.write(handle, b"\0")
         os.close(handle)
         self._mark = Path(mark)
 
     def close(self) -> None:
-        """End the worker."""
-        self._end_worker()
+        """End the workers."""
+        self._end_workers()
         self._mark.unlink(missing_ok=True)
+
+    def account(self, judging_seconds: float) -> None:
+        """Say where the time of the run went, and keep it in the header."""
+        if self._parts.cells:
+            self._record.sink.update_header(time_parts=self._parts.shares(judging_seconds))
+            self._listener.note(self._parts.line(judging_seconds))
 
     def settle(self) -> None:
         """Timed outcomes of the cells on the interpreter: judged only."""
@@ -59,28 +67,26 @@ class Timer:
 
     def time(self, case: Case) -> None:
         """Every implementation gets its timed outcome in ``case``."""
+        started = time.monotonic()
         rivals = self._rivals(case)
         if rivals and self._plan.baseline not in rivals:
-            for rival in rivals:
-                reason = (
-                    f"not timed: the baseline {self._plan.baseline.name} has no right answer here to be compared with"
-                )
-                self._say(case, rival, Status.SKIPPED, reason)
+            reason = f"not timed: the baseline {self._plan.baseline.name} has no right answer here to be compared with"
+            self._skip(case, rivals, reason)
             rivals = []
         self._listener.working(f"timing {case.cell}")
         while rivals:
             try:
-                self._ask(case, rivals)
+                self._tell(case, rivals, self._ask(case, rivals))
                 break
             except WorkerLostError as lost:
                 culprit = self._culprit(lost, rivals)
-                self._end_worker()
+                self._end_workers()
                 self._say(case, culprit, lost.status, lost.reason)
                 rivals = [rival for rival in rivals if rival is not culprit]
                 if self._plan.baseline not in rivals:
-                    for rival in rivals:
-                        self._say(case, rival, Status.SKIPPED, "not timed: the baseline was lost while it was timed")
+                    self._skip(case, rivals, "not timed: the baseline was lost while it was timed")
                     rivals = []
+        self._parts.add_wall(time.monotonic() - started)
         self._listener.advanced(TIMED)
 
     def _rivals(self, case: Case) -> list[Implementation]:
@@ -114,58 +120,137 @@ class Timer:
             self._record.judged(case.cell, self._plan.baseline.name)
         )
 
-    def _ask(self, case: Case, rivals: Sequence[Implementation]) -> None:
-        timing, settings = self._plan.settings.timing, self._plan.settings
-        assert timing is not None
-        job = {
-            "job": "time",
-            "case": case_to_dict(case),
+    def _ask(self, case: Case, rivals: Sequence[Implementation]) -> list[Half]:
+        """Sample ``case`` in each process in turn; who was refused in the first is not asked in the second."""
+        halves: list[Half] = []
+        self._start(case.device)
+        for index, worker in enumerate(self._slots):
+            refused = {name for half in halves for name in half.refused}
+            asked = [rival for rival in rivals if rival.name not in refused]
+            if halves and (len(asked) < 2 <= len(rivals) or self._plan.baseline not in asked):
+                break  # nobody is left to be compared with the baseline
+            half = Half()
+            timing = self._plan.settings.timing or {}
+            timeout = self._plan.settings.seconds_per_call + timing["max_seconds"]
+            for message in worker.request(self._job(case, asked, index, halves), timeout_s=timeout):
+                if "internal" in message:
+                    raise InternalError(f"while timing: {message['internal']}", message["traceback"])
+                half.hear(message)
+            self._parts.add_half(half)
+            halves.append(half)
+        return halves
+
+    def _job(self, case: Case, rivals: Sequence[Implementation], index: int, halves: Sequence[Half]) -> dict[str, Any]:
+        settings = self._plan.settings
+        assert settings.timing is not None
+        timing = settings.timing
+        return {
+            "job": "time", "half": index, "case": case_to_dict(case),
             "implementations": [implementation_to_dict(rival) for rival in rivals],
             "baseline": self._plan.baseline.name,
-            "threads": settings.threads,
-            "cache_bytes": settings.cache_bytes,
-            "mark": str(self._mark),
-            **timing,
-        }
-        if self._worker is None:
-            self._worker = self._workers.start(environment={}, fresh=True)
-        heard = _Heard()
-        for message in self._worker.request(job, timeout_s=settings.seconds_per_call + timing["max_seconds"]):
-            self._hear(message, heard)
-        self._tell(case, rivals, heard)
+            "threads": settings.threads, "cache_bytes": settings.cache_bytes, "mark": str(self._mark), **timing,
+            "max_seconds": timing["max_seconds"] / HALVES, "min_rounds": 2,
+            # the rounds of both halves make the interval, so each may be wider by the root of two
+            "target_relative_width": timing["target_relative_width"] * HALVES**0.5,
+            # one calibration serves both: samples of one cell are of one length
+            "calls": dict(halves[0].calls) if halves else None,
+            "contended": bool(halves and halves[0].shared.get("contended")),
+        }  # fmt: skip
 
-    def _hear(self, message: Mapping[str, Any], heard: _Heard) -> None:
-        if "internal" in message:
-            raise InternalError(f"while timing: {message['internal']}", message["traceback"])
-        if "samples" in message:
-            heard.samples, heard.calls = message["samples"], message["calls"]
-        elif "arm" in message:
-            heard.arms[message["arm"]] = message
+    def _start(self, device: str) -> None:
+        """Start both processes together, so that neither loads torch beside the other's samples."""
+        if not self._slots:
+            started = time.monotonic()
+            self._slots = [self._workers.start(environment={}, fresh=True) for _ in range(HALVES)]
+            job = {
+                "job": "machine",
+                "tasks": [],
+                "device": device,
+                "threads": self._plan.settings.threads,
+                "cache_bytes": 0,
+            }
+            for worker in self._slots:
+                list(worker.request(job, timeout_s=self._plan.settings.seconds_per_call))
+            self._parts.starting += time.monotonic() - started
+        started = time.monotonic()
+        self._machine.learn(device, self._slots[0])
+        self._parts.machine += time.monotonic() - started
 
-    def _tell(self, case: Case, rivals: Sequence[Implementation], heard: _Heard) -> None:
+    def _tell(self, case: Case, rivals: Sequence[Implementation], halves: Sequence[Half]) -> None:
         """Samples first, then outcomes: a kill in between loses this cell only."""
-        if heard.samples:
-            self._record.sink.append_samples(case.cell, heard.samples, heard.calls)
+        for index, half in enumerate(halves):
+            if half.samples:
+                self._record.sink.append_samples(case.cell, half.samples, half.calls, index)
+        reasons = self._refused(case, rivals, halves)
+        base = self._plan.baseline.name
         for rival in rivals:
-            message = heard.arms.get(rival.name)
-            if message is None:
-                self._say(
-                    case,
-                    rival,
-                    Status.SKIPPED,
-                    f"not timed: the baseline {self._plan.baseline.name} could not be timed",
-                )
-            elif "metrics" in message:
-                metrics = {**message["metrics"], **self._judged_figures(case, rival)}
-                self._say(case, rival, Status.PASSED, "", metrics)
+            if rival.name in reasons:
+                status, reason, traceback = reasons[rival.name]
+                self._say(case, rival, status, reason, traceback=traceback)
+            elif base in reasons:
+                self._say(case, rival, Status.SKIPPED, f"not timed: the baseline {base} could not be timed")
             else:
-                self._say(case, rival, Status(message["status"]), message["reason"], traceback=message.get("traceback"))
+                figures = timed_figures(rival.name, self._whole(rival, halves), self._asked(case))
+                figures |= self._judged_figures(case, rival)
+                if rival.name != base and not self._comparable(case, rival):
+                    figures = without_speed(figures)
+                self._say(case, rival, Status.PASSED, "", figures)
+
+    def _refused(
+        self, case: Case, rivals: Sequence[Implementation], halves: Sequence[Half]
+    ) -> dict[str, tuple[Status, str, str | None]]:
+        """Who gets no figure: raised, refused by the process that timed it, or faster than this device can be."""
+        found: dict[str, tuple[Status, str, str | None]] = {}
+        for half in halves:
+            for name, message in half.refused.items():
+                found.setdefault(name, (Status(message["status"]), message["reason"], message.get("traceback")))
+        for rival in rivals:
+            if rival.name in found:
+                continue
+            if not any(half.samples.get(rival.name) for half in halves):
+                found[rival.name] = (Status.SKIPPED, "not timed: no round could be kept", None)
+            elif (reason := self._too_fast(case, rival, halves)) is not None:
+                found[rival.name] = (Status.FAILED, reason, None)
+        return found
+
+    def _too_fast(self, case: Case, rival: Implementation, halves: Sequence[Half]) -> str | None:
+        """Why its time cannot be; the ceilings are measured again, three times, before anyone is accused."""
+        reason = None
+        for again in range(4):
+            if again:
+                self._machine.measure_again(case.device, self._slots[0])
+            whole, asked = self._whole(rival, halves), self._asked(case)
+            reason = too_fast(timed_figures(rival.name, whole, asked), whole, asked)
+            if reason is None:
+                return None
+        return reason
+
+    def _whole(self, rival: Implementation, halves: Sequence[Half]) -> list[Half]:
+        """The halves in which ``rival`` and the baseline were sampled."""
+        return [half for half in halves if half.samples.get(rival.name) and half.samples.get(self._plan.baseline.name)]
+
+    def _asked(self, case: Case) -> Asked:
+        timing = self._plan.settings.timing or {}
+        return Asked(
+            case=case, baseline=self._plan.baseline.name, cost=self._plan.families[case.loss].cost(case),
+            confidence=timing["confidence"], target_relative_width=timing["target_relative_width"],
+            ceilings=self._machine.ceilings(case.device),
+        )  # fmt: skip
+
+    def _comparable(self, case: Case, rival: Implementation) -> bool:
+        """Whether the pass means the same work for ``rival`` and the baseline."""
+        if case.pass_ not in SPLIT_PASSES:
+            return True
+        mine, base = (
+            self._judged_figures(case, one).get("gradient_in_forward") for one in (rival, self._plan.baseline)
+        )
+        return bool(mine) == bool(base)
 
     def _judged_figures(self, case: Case, rival: Implementation) -> dict[str, Any]:
         """Memory and first call were measured where the implementation was alone: while it was judged."""
         figures: dict[str, Any] = {}
         for outcome in self._record.judged(case.cell, rival.name):
-            for name in ("peak_bytes", "saved_bytes", "first_call_ns"):
+            for name in JUDGED_FIGURES:
                 if outcome.metrics.get(name) is not None:
                     figures[name] = outcome.metrics[name]
         return figures
@@ -192,10 +277,14 @@ class Timer:
                 reason=reason,
                 metrics=metrics or {},
                 traceback=traceback,
-            )  # fmt: skip
+            )
         )
 
-    def _end_worker(self) -> None:
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
+    def _skip(self, case: Case, implementations: Sequence[Implementation], reason: str) -> None:
+        for implementation in implementations:
+            self._say(case, implementation, Status.SKIPPED, reason)
+
+    def _end_workers(self) -> None:
+        for worker in self._slots:
+            worker.close()
+        self._slots = []

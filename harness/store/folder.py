@@ -128,21 +128,22 @@ class RunFolder:
         self._done.add(outcome.key)
 
     def append_samples(
-        self, cell: str, samples_ns: Mapping[str, Sequence[float]], calls_per_sample: Mapping[str, int]
+        self, cell: str, samples_ns: Mapping[str, Sequence[float]], calls_per_sample: Mapping[str, int], half: int = 0
     ) -> None:
-        """Write the raw samples of one timed cell, before its timed outcomes.
+        """Write the raw samples that one process took of one timed cell, before the cell's timed outcomes.
 
         Args:
             cell: id of the cell.
             samples_ns: per implementation, nanoseconds of one sample each, in the order of the rounds.
             calls_per_sample: per implementation, how many calls one sample is.
+            half: which of the two processes that time each cell took them, 0 or 1.
 
         Raises:
             RunFolderError: the folder is closed, or the disk refuses.
             TypeError: a sample is no number.
         """
         self._open()
-        content = samples_member(cell, samples_ns, calls_per_sample)
+        content = samples_member(cell, samples_ns, calls_per_sample, half)
         if self._samples is None:
             self._samples = open_regular(self.path / SAMPLES_FILE, _APPEND)
         append_whole(self._samples, content, self.path / SAMPLES_FILE)

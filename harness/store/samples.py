@@ -1,4 +1,4 @@
-"""Raw samples: one gzip member per timed cell, so that a kill tears at most the last one."""
+"""Raw samples: one gzip member per timed cell and half, so that a kill tears at most the last one."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _GZIP = 31  # zlib's wbits for one gzip member with header and check sum
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """Raw samples of one timed cell.
+    """Raw samples of one timed cell, as one of the two processes that time each cell took them.
 
-    ``samples_ns[implementation]`` holds one entry per sample: nanoseconds of ``calls_per_sample[implementation]``
+    ``half`` is 0 or 1: which process (0 in files from before there were two). ``samples_ns[implementation]`` holds one entry per sample: nanoseconds of ``calls_per_sample[implementation]``
     calls together, in the order of the rounds; ``rounds`` is how many rounds were run.
     """
 
@@ -38,6 +38,7 @@ class Samples:
     samples_ns: Mapping[str, tuple[float, ...]]
     calls_per_sample: Mapping[str, int]
     rounds: int
+    half: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,17 @@ class Member:
     content: bytes | None
 
 
-def samples_member(cell: str, samples_ns: Mapping[str, Sequence[float]], calls_per_sample: Mapping[str, int]) -> bytes:
-    """The gzip member that holds one timed cell.
+def samples_member(
+    cell: str, samples_ns: Mapping[str, Sequence[float]], calls_per_sample: Mapping[str, int], half: int = 0
+) -> bytes:
+    """The gzip member that holds one half of a timed cell.
 
     Raises:
         TypeError: a sample is no number.
     """
     line = {
         "cell": cell,
+        "half": half,
         "samples_ns": {name: list(values) for name, values in samples_ns.items()},
         "calls_per_sample": dict(calls_per_sample),
         "rounds": max((len(values) for values in samples_ns.values()), default=0),
@@ -67,7 +71,7 @@ def samples_member(cell: str, samples_ns: Mapping[str, Sequence[float]], calls_p
 def read_samples(path: str | os.PathLike[str], notices: list[str] | None = None) -> Iterator[Samples]:
     """The samples of each timed cell of the run folder ``path``, one cell at a time, in the order of timing.
 
-    Where a cell stands twice (a kill came between its samples and its outcomes, and a resumed run timed it again) the
+    Each half of a cell comes by itself. Where one stands twice (a kill came between its samples and its outcomes, and a resumed run timed it again) the
     last one counts. What cannot be read is passed over with a line in ``notices``, if given.
 
     Raises:
@@ -77,7 +81,7 @@ def read_samples(path: str | os.PathLike[str], notices: list[str] | None = None)
     if not file.exists() and not file.is_symlink():
         return
     data = _read(file)
-    last: dict[str, Member] = {}
+    last: dict[tuple[str, int], Member] = {}
     for member in members(data):
         try:
             if member.content is None:
@@ -144,8 +148,9 @@ def _member(data: bytes, start: int) -> tuple[bytes | None, int]:
     return b"".join(parts), position - len(unpacker.unused_data)
 
 
-def _cell(content: bytes) -> str:
-    return _parse(content).cell
+def _cell(content: bytes) -> tuple[str, int]:
+    found = _parse(content)
+    return found.cell, found.half
 
 
 def _parse(content: bytes) -> Samples:
@@ -161,7 +166,10 @@ def _parse(content: bytes) -> Samples:
         raise ValueError("calls_per_sample holds something else than counts")
     series = {name: tuple(cast(list[float], values)) for name, values in found.items()}
     rounds = max((len(values) for values in series.values()), default=0)
-    return Samples(cell=cell, samples_ns=series, calls_per_sample=counts, rounds=rounds)
+    half = line.get("half", 0)
+    if half not in (0, 1):
+        raise ValueError("half is neither 0 nor 1")
+    return Samples(cell=cell, samples_ns=series, calls_per_sample=counts, rounds=rounds, half=half)
 
 
 def _numbers(values: list[Any]) -> bool:

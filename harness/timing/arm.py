@@ -2,65 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from time import perf_counter_ns
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
 from harness.core.case import Case
+from harness.timing.meter import Meter
 from harness.timing.ring import Ring
 
 Function = Callable[[Any, Any], Any]
+#: Logits and target, or the loss and the logits it came from.
+Pair = tuple[Any, Any]
 
 
-def make_arm(function: Function, case: Case, ring: Ring, grad_output: torch.Tensor) -> Callable[[int], int]:
-    """A callable that runs k calls of ``function`` under the case's pass and returns their elapsed ns.
+class Arm:
+    """Runs calls of one implementation under a case's pass; calling it with k gives the elapsed ns of k calls.
 
-    ``backward`` prepares a fresh forward for each call outside the clock (some kernels overwrite what they saved), so
-    its sample is the sum of k clocked parts; the other passes are clocked once around all k calls.
+    Calls go round the ring and go on from sample to sample, so that no sample begins warm. Two things happen outside
+    the clock: the forwards that ``backward`` needs (a fresh one for each call, as some kernels overwrite what they
+    saved), and, for an implementation that writes into its inputs, giving them their contents back.
+
+    ``multiple`` is what a number of calls must be a multiple of: ``backward`` runs the forwards of a whole ring before
+    its backwards, so that each finds what it needs as cold as the ring makes it.
     """
-    position = _Position(len(ring.pairs))
-    clock = _cuda_elapsed if case.device.startswith("cuda") else _host_elapsed
-    call = _call(function, case, grad_output)
-    if case.pass_ == "backward":
 
-        def backward_arm(calls: int) -> int:
-            total = 0
-            for _ in range(calls):
-                logits, target = ring.pairs[position.next()]
-                loss = function(logits, target)
-                total += clock(lambda loss=loss, logits=logits: _gradient(loss, logits, grad_output))
-            return total
+    def __init__(
+        self, function: Function, case: Case, ring: Ring, grad_output: torch.Tensor, *, meter: Meter | None = None,
+        mutates: bool = False,
+    ) -> None:  # fmt: skip
+        self.meter = meter or Meter(device=case.device)
+        self.mutates = mutates
+        self._function, self._ring, self._grad_output = function, ring, grad_output
+        self._call = _call(function, case, grad_output)
+        self._backward = case.pass_ == "backward"
+        self._at = 0
+        # half a lap at a time: what is given back after a stretch is cold again when its turn comes
+        self._stretch = max(1, len(ring.pairs) // 2) if mutates else 0
+        self.multiple = max(1, self._stretch or len(ring.pairs)) if self._backward else 1
 
-        return backward_arm
+    def __call__(self, calls: int) -> int:
+        """Elapsed ns of ``calls`` calls (for ``backward``: of their backwards alone)."""
+        longest = self.multiple if self._backward else self._stretch or calls
+        for count in _stretches(calls, longest):
+            indices = [(self._at + step) % len(self._ring.pairs) for step in range(count)]
+            self._at = (self._at + count) % len(self._ring.pairs)
+            self._run([self._ring.pairs[index] for index in indices])
+            if self.mutates:
+                for index in set(indices):
+                    self._ring.restore(index)
+        return self.meter.finish(calls)
 
-    def arm(calls: int) -> int:
-        pairs = [ring.pairs[position.next()] for _ in range(calls)]
+    def _run(self, pairs: list[Pair]) -> None:
+        if self._backward:
+            graphs = [(self._function(logits, target), logits) for logits, target in pairs]
+            self.meter.clocked(lambda: self._go_back(graphs))
+            return
 
         def run() -> None:
             for logits, target in pairs:
-                call(logits, target)
+                self._call(logits, target)
 
-        return clock(run)
+        self.meter.clocked(run)
 
-    return arm
+    def _go_back(self, graphs: list[Pair]) -> None:
+        for loss, logits in graphs:
+            gradient_of(loss, logits, self._grad_output)
 
 
-class _Position:
-    """Where an arm stands in the ring; it goes on from sample to sample, so that no sample begins warm."""
-
-    def __init__(self, size: int) -> None:
-        self._size, self._index = size, -1
-
-    def next(self) -> int:
-        self._index = (self._index + 1) % self._size
-        return self._index
+def gradient_of(loss: torch.Tensor, logits: torch.Tensor, grad_output: torch.Tensor) -> Any:
+    """The gradient with respect to the logits, without accumulation into ``.grad``."""
+    upstream = grad_output if grad_output.dtype == loss.dtype else grad_output.to(loss.dtype)
+    return torch.autograd.grad(loss, logits, upstream)[0]
 
 
 def _call(function: Function, case: Case, grad_output: torch.Tensor) -> Callable[[Any, Any], object]:
     if case.pass_ == "forward_backward":
-        return lambda logits, target: _gradient(function(logits, target), logits, grad_output)
+        return lambda logits, target: gradient_of(function(logits, target), logits, grad_output)
     if case.pass_ == "forward_no_grad":
 
         def no_grad(logits: Any, target: Any) -> object:
@@ -71,27 +89,7 @@ def _call(function: Function, case: Case, grad_output: torch.Tensor) -> Callable
     return function
 
 
-def _gradient(loss: torch.Tensor, logits: torch.Tensor, grad_output: torch.Tensor) -> object:
-    upstream = grad_output if grad_output.dtype == loss.dtype else grad_output.to(loss.dtype)
-    return torch.autograd.grad(loss, logits, upstream)
-
-
-def _host_elapsed(run: Callable[[], object]) -> int:
-    started = perf_counter_ns()
-    run()
-    return perf_counter_ns() - started
-
-
-def _cuda_elapsed(run: Callable[[], object]) -> int:
-    """Device time between two events; the whole device is waited for, so work on other streams counts too."""
-    torch.cuda.synchronize()
-    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    host = perf_counter_ns()
-    begin.record()
-    run()
-    end.record()
-    torch.cuda.synchronize()
-    elapsed_host = perf_counter_ns() - host
-    device = int(begin.elapsed_time(end) * 1e6)
-    # work that the events did not see (another stream) still kept the device busy until the synchronisation
-    return max(device, 1) if elapsed_host < 3 * device + 100_000 else elapsed_host
+def _stretches(calls: int, longest: int) -> Iterator[int]:
+    while calls > 0:
+        yield min(calls, longest)
+        calls -= longest

@@ -1,25 +1,97 @@
-"""Peak memory above the inputs, as the allocator saw it: torch's CPU allocator by its profiler, CUDA by its counters."""
+"""Peak memory above the inputs: torch's CPU allocator by its profiler, CUDA by its counters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from harness.core.case import Case
+from harness.timing.arm import Function, gradient_of
+from harness.timing.ring import like_strided
+
+#: Values of this many logits are enough to see whether a kept tensor is the gradient.
+_COMPARED = 1 << 18
+_PROPORTIONAL = 2.0**-5
 
 
-def measure_memory(function: Callable[[Any, Any], Any], case: Case, inputs: Any) -> dict[str, int]:
+def measure_memory(function: Function, case: Case, inputs: Any) -> dict[str, Any]:
     """Bytes of one call of ``function`` under the case's pass, above what was allocated before it.
+
+    The call works on copies, so that a kernel which writes into its inputs leaves ``inputs`` as they are.
 
     Returns:
         ``peak_bytes``, the most allocated at any moment, the results included; ``saved_bytes``, what stays allocated
-        between forward and backward, the loss included (only where the pass keeps a graph).
+        between forward and backward, the loss included (only where the pass keeps a graph); ``gradient_in_forward``,
+        whether the gradient exists when the forward returns (only where there is one).
     """
-    if case.device.startswith("cuda"):
-        return _cuda(function, case, inputs)
-    return _cpu(function, case, inputs)
+    own = replace(inputs, logits=like_strided(inputs.logits), target=inputs.target.clone())
+    figures = _cuda(function, case, own) if case.device.startswith("cuda") else _cpu(function, case, own)
+    found: dict[str, Any] = dict(figures)
+    if case.pass_ != "forward_no_grad":
+        found["gradient_in_forward"] = makes_gradient_in_forward(function, inputs)
+    return found
+
+
+def makes_gradient_in_forward(function: Function, inputs: Any) -> bool:
+    """Whether a tensor kept by the forward, or the logits after it, already is the gradient up to a scale per row.
+
+    Such an implementation moves the work of the backward into its forward: the two passes of it and of one that does
+    not must not stand in one column. Seen by value, so it does not depend on how long anything takes.
+    """
+    logits = inputs.logits.clone().requires_grad_()
+    loss = function(logits, inputs.target.clone())
+    if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
+        return False
+    gradient = gradient_of(loss, logits, inputs.grad_output).detach().clone()
+    del loss
+    logits = inputs.logits.clone().requires_grad_()
+    loss = function(logits, inputs.target.clone())
+    kept = (logits.detach(), *_kept(loss.grad_fn))
+    return any(_proportional(tensor, gradient) for tensor in kept if tensor.shape == gradient.shape)
+
+
+def _kept(node: Any) -> Iterator[torch.Tensor]:
+    """Tensors that the nodes of a graph hold: saved ones, and attributes of a custom function's context."""
+    seen, waiting = set(), [node]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        waiting += [following for following, _ in node.next_functions]
+        for value in _held(node):
+            if isinstance(value, torch.Tensor):
+                yield value.detach()
+
+
+def _held(node: Any) -> list[Any]:
+    values = list(getattr(node, "__dict__", {}).values())
+    for name in dir(node):
+        if name == "saved_tensors" or (name.startswith("_saved_") and not name.startswith("_saved_self_sym")):
+            try:
+                found = getattr(node, name)
+            except (RuntimeError, AttributeError, NotImplementedError):
+                continue  # freed, or not readable from Python: then it cannot be compared
+            values += list(found) if isinstance(found, tuple | list) else [found]
+    return values
+
+
+def _proportional(tensor: torch.Tensor, gradient: torch.Tensor) -> bool:
+    """Whether every row of ``tensor`` is a multiple of the same row of ``gradient``; rows of zeros say nothing."""
+    if gradient.shape[1] < 3 or not tensor.is_floating_point():
+        return False  # two entries that sum to zero are a multiple of too many things
+    rows = max(1, _COMPARED // max(1, gradient[0].numel()))
+    g = gradient[:rows].double().movedim(1, -1).flatten(0, -2).nan_to_num(0.0, 0.0, 0.0)
+    t = tensor[:rows].double().movedim(1, -1).flatten(0, -2).nan_to_num(0.0, 0.0, 0.0)
+    largest = g.abs().amax(1, keepdim=True)
+    told = (largest > 0).squeeze(1)
+    if not bool(told.any()):
+        return False
+    scale = (t * g).sum(1, keepdim=True) / (t * t).sum(1, keepdim=True).clamp_min(1e-300)
+    return bool(((t * scale - g).abs() <= _PROPORTIONAL * largest)[told].all())
 
 
 def _forward(function: Callable[[Any, Any], Any], case: Case, inputs: Any) -> tuple[Any, Any]:
@@ -31,9 +103,7 @@ def _forward(function: Callable[[Any, Any], Any], case: Case, inputs: Any) -> tu
 
 
 def _backward(loss: Any, logits: Any, case: Case, inputs: Any) -> Any:
-    if not case.needs_gradient:
-        return None
-    return torch.autograd.grad(loss, logits, inputs.grad_output.to(loss.dtype))
+    return gradient_of(loss, logits, inputs.grad_output) if case.needs_gradient else None
 
 
 def _cuda(function: Callable[[Any, Any], Any], case: Case, inputs: Any) -> dict[str, int]:
@@ -61,7 +131,9 @@ def _cpu(function: Callable[[Any, Any], Any], case: Case, inputs: Any) -> dict[s
         gradient = _backward(loss, logits, case, inputs)
         del gradient, loss
     events = sorted(
-        (event.start_ns(), event.nbytes()) for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"
+        (event.start_ns(), event.nbytes())
+        for event in recorded.profiler.kineto_results.events()
+        if event.name() == "[memory]"
     )
     current = peak = saved = 0
     for _, size in events:

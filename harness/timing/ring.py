@@ -1,4 +1,4 @@
-"""Cold inputs: a ring of views into one slab, each with contents of its own, so that no call finds its input in cache."""
+"""Cold inputs: a ring of views into one slab, each with contents of its own, that no call finds in cache."""
 
 from __future__ import annotations
 
@@ -15,11 +15,33 @@ MAX_VIEWS = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ring:
-    """Inputs to go round: (logits, target) pairs, and whether they are ``cold`` or ``warm`` and why."""
+    """Inputs to go round: (logits, target) pairs, and whether they are ``cold`` or ``warm`` and why.
+
+    ``source`` holds the inputs that the pairs were made from; pair ``i`` has their rows rolled by ``i``.
+    """
 
     pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]
     cache: str
     reason: str
+    source: Any
+
+    def requiring_grad(self, requires_grad: bool) -> Ring:
+        """The same memory, whose logits ask for a gradient or do not."""
+        pairs = [(logits.detach().requires_grad_(requires_grad), target) for logits, target in self.pairs]
+        return Ring(pairs=pairs, cache=self.cache, reason=self.reason, source=self.source)
+
+    def restore(self, index: int) -> None:
+        """Give pair ``index`` its own contents again, for a kernel that writes into its inputs."""
+        logits, target = self.pairs[index]
+        with torch.no_grad():
+            _roll_into(logits, self.source.logits, index)
+            _roll_into(target, self.source.target, index)
+
+    def intact(self, index: int) -> bool:
+        """Whether pair ``index`` still holds its own contents (a NaN equals a NaN)."""
+        logits, target = self.pairs[index]
+        same_logits = _same(logits.detach(), self.source.logits, index)
+        return same_logits and _same(target, self.source.target, index)
 
 
 def views_needed(input_bytes: int, cache_bytes: int) -> int:
@@ -34,18 +56,24 @@ def make_ring(inputs: Any, *, cache: str, cache_bytes: int, requires_grad: bool)
     are kept. Where more than 4,096 views would be needed, one is used and the ring says that it is warm.
     """
     bytes_each = inputs.logits.numel() * inputs.logits.element_size()
-    count = views_needed(bytes_each, cache_bytes)
+    count, reason = views_needed(bytes_each, cache_bytes), ""
     if cache == "warm":
-        return Ring(pairs=[_view(inputs, inputs.logits, inputs.target, requires_grad)], cache="warm", reason="asked for")
-    if count > MAX_VIEWS:
+        count, reason = 1, "asked for"
+    elif count > MAX_VIEWS:
         reason = f"cold would need {count} views of {bytes_each} bytes (at most {MAX_VIEWS})"
-        return Ring(pairs=[_view(inputs, inputs.logits, inputs.target, requires_grad)], cache="warm", reason=reason)
+        count, cache = 1, "warm"
     pairs = []
-    slab = _slab(inputs.logits, count)
-    for index, logits in enumerate(slab):
-        logits.copy_(inputs.logits.roll(index, dims=0))
-        pairs.append(_view(inputs, logits, inputs.target.roll(index, dims=0), requires_grad))
-    return Ring(pairs=pairs, cache="cold", reason="")
+    for index, logits in enumerate(_slab(inputs.logits, count)):
+        _roll_into(logits, inputs.logits, index)
+        pairs.append((logits.detach().requires_grad_(requires_grad), inputs.target.roll(index, dims=0)))
+    return Ring(pairs=pairs, cache=cache, reason=reason, source=inputs)
+
+
+def like_strided(logits: torch.Tensor) -> torch.Tensor:
+    """A copy of ``logits`` with its strides, gaps between rows included."""
+    (copy,) = _slab(logits, 1)
+    copy.copy_(logits)
+    return copy
 
 
 def _slab(logits: torch.Tensor, count: int) -> list[torch.Tensor]:
@@ -56,7 +84,18 @@ def _slab(logits: torch.Tensor, count: int) -> list[torch.Tensor]:
     return [storage.as_strided(logits.shape, logits.stride(), step * index) for index in range(count)]
 
 
-def _view(
-    inputs: Any, logits: torch.Tensor, target: torch.Tensor, requires_grad: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return logits.detach().requires_grad_(requires_grad), target
+def _roll_into(into: torch.Tensor, source: torch.Tensor, index: int) -> None:
+    """``into`` becomes ``source`` with its rows rolled by ``index``, with no temporary."""
+    if not len(source):
+        return
+    shift = index % len(source)
+    into[shift:].copy_(source[: len(source) - shift])
+    if shift:
+        into[:shift].copy_(source[len(source) - shift :])
+
+
+def _same(found: torch.Tensor, source: torch.Tensor, index: int) -> bool:
+    expected = source.roll(index, dims=0)
+    if torch.equal(found, expected):
+        return True
+    return found.dtype.is_floating_point and torch.equal(found.nan_to_num(nan=1.5), expected.nan_to_num(nan=1.5))

@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from harness.stats.interval import RatioSummary, summarise_ratio
+from harness.stats.interval import RatioSummary, log_ratios, median_interval, summarise_ratio
 
 #: Runs ``calls`` calls of an arm and returns the elapsed nanoseconds of all of them together.
-Arm = Callable[[int], int]
+SampleOf = Callable[[int], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,32 +31,57 @@ class SamplerSettings:
     first_look: int = 20
     max_rounds: int = 320
     max_calls: int = 4096
+    min_rounds: int = 3
+    least_undisturbed: int = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """Raw samples: for each arm the total ns of each round's sample, and how many calls one sample holds."""
+    """Raw samples: for each arm the total ns of each round's sample, and how many calls one sample holds.
+
+    ``discarded`` counts rounds that were thrown away (a throttled GPU, a processor that others had); ``warm_ns`` and
+    ``sampled_ns`` are the time inside the arms' clocks before the first round and in the rounds.
+    """
 
     total_ns: Mapping[str, list[int]]
     calls: Mapping[str, int]
     converged: bool
     rounds: int
     sampled_ns: int = 0
-    started: Mapping[str, int] = field(default_factory=dict)
+    warm_ns: int = 0
+    discarded: int = 0
 
     def per_call_ns(self, arm: str) -> list[float]:
         """Time of one call in each round, in ns."""
         return [total / self.calls[arm] for total in self.total_ns[arm]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """What the sampler tells and asks while it runs.
+
+    ``entering`` is told the arm about to run, so that a crash or a hang can be charged to its cause; ``ready`` is
+    called once between warm-up and the first round. After each round ``acceptable`` says whether it counts at all (a
+    throttled GPU), and ``undisturbed`` whether every arm had the processor throughout: rounds that were disturbed are
+    left out where enough others remain.
+    """
+
+    entering: Callable[[str], None] = lambda _: None
+    ready: Callable[[], None] = lambda: None
+    acceptable: Callable[[], bool] = lambda: True
+    undisturbed: Callable[[], bool] = lambda: True
+
+
 def sample_arms(
-    arms: Mapping[str, Arm],
+    arms: Mapping[str, SampleOf],
     baseline: str,
     settings: SamplerSettings,
     *,
     seed: int,
     now_ns: Callable[[], int],
-    entering: Callable[[str], None] = lambda _: None,
+    hooks: Hooks | None = None,
+    calls: Mapping[str, int] | None = None,
+    multiples: Mapping[str, int] | None = None,
 ) -> Samples:
     """Time ``arms`` against ``baseline`` in interleaved rounds.
 
@@ -66,30 +91,26 @@ def sample_arms(
         settings: lengths and stopping rule.
         seed: of the order in which a round visits the arms.
         now_ns: the clock that ``max_seconds`` is held against.
-        entering: told the arm about to run, so that a crash or a hang can be charged to its cause.
+        hooks: what the sampler tells and asks.
+        calls: calls per sample where they are known (another process found them); the arms are then only warmed up.
+        multiples: what an arm's calls per sample must be a multiple of; 1 where not named.
     """
-    deadline = now_ns() + int(settings.max_seconds * 1e9)
-    order = random.Random(seed)
-    calls = {}
+    hooks = hooks or Hooks()
+    start = now_ns()
+    rounds = _Rounds(arms, baseline, settings, hooks, random.Random(seed))
+    warm_up = _WarmUp(settings, budget_ns=int(settings.max_seconds * 1e9 / (4 * len(arms))), now_ns=now_ns)
     for name, arm in arms.items():
-        entering(name)
-        calls[name] = _calibrate(arm, settings, budget_ns=int(settings.max_seconds * 1e9 / (4 * len(arms))), now_ns=now_ns)
-    totals: dict[str, list[int]] = {name: [] for name in arms}
-    look, converged, sampled, rounds = settings.first_look, False, 0, 0
-    while rounds < settings.max_rounds and not converged:
-        for name in order.sample(list(arms), len(arms)):
-            entering(name)
-            totals[name].append(max(1, arms[name](calls[name])))
-            sampled += totals[name][-1]
-        rounds += 1
-        if rounds >= look:
-            converged = _narrow_enough(totals, calls, baseline, settings)
-            look = math.ceil(look * 1.5)
-        # at least three rounds, so that every cell has a median; a longer cell is shown as not converged
-        if now_ns() >= deadline and rounds >= 3:
-            converged = converged or _narrow_enough(totals, calls, baseline, settings)
-            break
-    return Samples(total_ns=totals, calls=calls, converged=converged, rounds=rounds, sampled_ns=sampled)
+        hooks.entering(name)
+        known = (calls or {}).get(name)
+        rounds.calls[name] = warm_up.run(arm, known, (multiples or {}).get(name, 1))
+    hooks.ready()
+    rounds.go_on(until_ns=start + int(settings.max_seconds * 1e9), now_ns=now_ns)
+    totals = rounds.used()
+    kept = max(map(len, totals.values()), default=0)
+    return Samples(
+        total_ns=totals, calls=rounds.calls, converged=rounds.converged, rounds=kept, sampled_ns=rounds.sampled_ns,
+        warm_ns=warm_up.spent_ns, discarded=rounds.discarded + rounds.count - kept,
+    )  # fmt: skip
 
 
 def ratio(samples: Samples, baseline: str, arm: str, confidence: float) -> RatioSummary:
@@ -97,30 +118,106 @@ def ratio(samples: Samples, baseline: str, arm: str, confidence: float) -> Ratio
     return summarise_ratio(samples.per_call_ns(baseline), samples.per_call_ns(arm), confidence=confidence)
 
 
-def _calibrate(arm: Arm, settings: SamplerSettings, *, budget_ns: int, now_ns: Callable[[], int]) -> int:
-    """Calls per sample: warm up until a call's time no longer falls, then fill ``sample_ns``."""
-    start = now_ns()
-    best = arm(1)
-    calls, seen = 1, 1
-    while seen < settings.warmups or (seen < 3 * settings.warmups and now_ns() - start < budget_ns):
-        per_call = arm(calls) / calls
-        seen += 1
-        improved = per_call < 0.9 * best
-        best = min(best, per_call)
-        calls = max(1, min(settings.max_calls, round(settings.sample_ns / max(best, 1))))
-        if now_ns() - start > budget_ns or (seen >= settings.warmups and not improved):
-            break
-    return calls
+@dataclass(slots=True)
+class _WarmUp:
+    """Finds calls per sample: warm up until a call's time no longer falls, then fill ``sample_ns``."""
+
+    settings: SamplerSettings
+    budget_ns: int
+    now_ns: Callable[[], int]
+    spent_ns: int = 0
+
+    def run(self, arm: SampleOf, known: int | None, multiple: int) -> int:
+        calls = multiple if known is None else known
+        start, best, seen = self.now_ns(), self._timed(arm, calls), 1
+        while seen < self.settings.warmups or (
+            seen < 3 * self.settings.warmups and self.now_ns() - start < self.budget_ns
+        ):
+            if known is None:
+                calls = self._fill(best, multiple)
+            # a slow arm has no time for three: one call was made before it came here
+            if self.now_ns() - start > self.budget_ns:
+                break
+            per_call, seen = self._timed(arm, calls), seen + 1
+            improved, best = per_call < 0.9 * best, min(best, per_call)
+            if seen >= self.settings.warmups and not improved:
+                break
+        return calls if known is not None else self._fill(best, multiple)
+
+    def _timed(self, arm: SampleOf, calls: int) -> float:
+        elapsed = arm(calls)
+        self.spent_ns += elapsed
+        return elapsed / calls
+
+    def _fill(self, per_call_ns: float, multiple: int) -> int:
+        wanted = max(1, min(self.settings.max_calls, round(self.settings.sample_ns / max(per_call_ns, 1))))
+        return math.ceil(wanted / multiple) * multiple
 
 
-def _narrow_enough(
-    totals: Mapping[str, list[int]], calls: Mapping[str, int], baseline: str, settings: SamplerSettings
-) -> bool:
-    reference = [total / calls[baseline] for total in totals[baseline]]
-    for name, values in totals.items():
-        if name == baseline:
-            continue
-        summary = summarise_ratio(reference, [v / calls[name] for v in values], confidence=settings.confidence)
-        if not summary.relative_width <= settings.target_relative_width:
-            return False
-    return True
+@dataclass(slots=True)
+class _Rounds:
+    """Rounds so far, and whether they are enough."""
+
+    arms: Mapping[str, SampleOf]
+    baseline: str
+    settings: SamplerSettings
+    hooks: Hooks
+    order: random.Random
+    calls: dict[str, int] = field(default_factory=dict)
+    totals: dict[str, list[int]] = field(default_factory=dict)
+    undisturbed: list[bool] = field(default_factory=list)
+    count: int = 0
+    discarded: int = 0
+    sampled_ns: int = 0
+    converged: bool = False
+
+    def go_on(self, *, until_ns: int, now_ns: Callable[[], int]) -> None:
+        self.totals = {name: [] for name in self.arms}
+        look = self.settings.first_look
+        while self.count < self.settings.max_rounds and not self.converged:
+            self._round()
+            if self.count >= look:
+                self.converged = self._narrow_enough()
+                look = math.ceil(look * 1.5)
+            # at least three rounds, so that every cell has a median; a longer cell is shown as not converged
+            if now_ns() >= until_ns and self.count + self.discarded >= self.settings.min_rounds:
+                self.converged = self.converged or self._narrow_enough()
+                break
+
+    def _round(self) -> None:
+        """Every arm once, in random order."""
+        found = {}
+        for name in self.order.sample(list(self.arms), len(self.arms)):
+            self.hooks.entering(name)
+            found[name] = max(1, self.arms[name](self.calls[name]))
+            self.sampled_ns += found[name]
+        if not self.hooks.acceptable():
+            self.discarded += 1
+            return
+        for name, elapsed in found.items():
+            self.totals[name].append(elapsed)
+        self.undisturbed.append(self.hooks.undisturbed())
+        self.count += 1
+
+    def used(self) -> dict[str, list[int]]:
+        """Samples of the undisturbed rounds; of all rounds where too few were undisturbed to make an interval."""
+        if sum(self.undisturbed) < self.settings.least_undisturbed:
+            return self.totals
+        return {
+            name: [value for value, good in zip(values, self.undisturbed, strict=True) if good]
+            for name, values in self.totals.items()
+        }
+
+    def _narrow_enough(self) -> bool:
+        used = self.used()
+        return self.count > 0 and all(self._width(name, used) <= self.settings.target_relative_width for name in used)
+
+    def _width(self, name: str, used: Mapping[str, list[int]]) -> float:
+        if name == self.baseline:
+            return 0.0
+        logs = log_ratios(
+            [total / self.calls[self.baseline] for total in used[self.baseline]],
+            [total / self.calls[name] for total in used[name]],
+        )
+        centre, low, high = median_interval(logs, self.settings.confidence)
+        return math.exp(high - centre) - math.exp(low - centre) if math.isfinite(high - low) else math.inf

@@ -52,8 +52,8 @@ def test_every_cell_gets_each_of_its_checks_once_and_a_timing():
 def test_judging_workers_are_gone_before_the_timing_worker_starts():
     workers = FakeWorkers()
     run(workers, timing=TIMING)
-    assert [entry["fresh"] for entry in workers.started] == ["False", "False", "True"]
-    assert workers.closed == 3
+    assert [entry["fresh"] for entry in workers.started] == ["False", "False", "True", "True"]
+    assert workers.closed == 4
 
 
 def test_what_failed_is_not_timed_and_says_so():

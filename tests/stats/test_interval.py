@@ -12,6 +12,7 @@ from harness.stats.interval import (
     detectable_slowdown,
     median_interval,
     order_statistic_rank,
+    summarise_logs,
     summarise_ratio,
     verdict,
 )
@@ -52,7 +53,13 @@ def test_pairing_cancels_drift_that_both_share():
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
-    [(0.02, 0.03, "faster"), (-0.03, -0.02, "slower"), (-0.005, 0.005, "same"), (-0.02, 0.02, "ambiguous"), (0.0, 0.02, "ambiguous")],
+    [
+        (0.02, 0.03, "faster"),
+        (-0.03, -0.02, "slower"),
+        (-0.005, 0.005, "same"),
+        (-0.02, 0.02, "ambiguous"),
+        (0.0, 0.02, "ambiguous"),
+    ],
 )
 def test_verdicts(low, high, expected):
     assert verdict(low, high) == expected
@@ -69,3 +76,15 @@ def test_more_rounds_detect_smaller_slowdowns_down_to_the_indifference():
 def test_samples_that_do_not_pair_or_have_no_time_are_refused(one, other):
     with pytest.raises(ValueError, match="sample"):
         summarise_ratio(one, other)
+
+
+def test_a_slowdown_that_one_process_alone_shows_is_ambiguous():
+    one, other = [math.log(1 / 1.05)] * 40, [0.0] * 6
+    assert summarise_logs([one]).verdict == "slower"
+    found = summarise_logs([one, other])
+    assert found.verdict == "ambiguous"
+    assert found.halves == pytest.approx((1 / 1.05, 1.0))
+
+
+def test_a_slowdown_that_both_processes_show_is_slower():
+    assert summarise_logs([[math.log(1 / 1.05)] * 20, [math.log(1 / 1.04)] * 20]).verdict == "slower"

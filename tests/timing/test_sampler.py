@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from harness.timing.sampler import SamplerSettings, ratio, sample_arms
+from harness.timing.sampler import Hooks, SamplerSettings, ratio, sample_arms
 
 
 class Machine:
@@ -92,7 +92,7 @@ def test_it_never_stops_on_significance():
 def test_the_arm_about_to_run_is_announced():
     machine, seen = Machine(), []
     arms = {"a": machine.arm("a", 1e6), "b": machine.arm("b", 1e6)}
-    sample_arms(arms, "a", SamplerSettings(), seed=1, now_ns=lambda: machine.now, entering=seen.append)
+    sample_arms(arms, "a", SamplerSettings(), seed=1, now_ns=lambda: machine.now, hooks=Hooks(entering=seen.append))
     visited = [name for name, _ in machine.visits]
     assert [name for name, following in zip(visited, [*visited[1:], ""], strict=True) if name != following]
     assert set(seen) == {"a", "b"}
@@ -104,3 +104,48 @@ def test_identical_arms_are_not_told_apart(seed):
     arms = {"a": machine.arm("a", 1e6, 0.01), "b": machine.arm("b", 1e6, 0.01)}
     samples = sampled(machine, arms, max_seconds=60)
     assert ratio(samples, "a", "b", 0.99).verdict in ("same", "ambiguous")
+
+
+def test_disturbed_rounds_are_left_out_where_enough_others_remain():
+    machine = Machine()
+    turns = iter(range(10**9))
+    hooks = Hooks(undisturbed=lambda: next(turns) % 3 > 0)
+    arms = {"a": machine.arm("a", 1e6), "b": machine.arm("b", 1e6)}
+    samples = sample_arms(arms, "a", SamplerSettings(max_rounds=30, target_relative_width=1e-12), seed=1,
+                          now_ns=lambda: machine.now, hooks=hooks)  # fmt: skip
+    assert samples.rounds + samples.discarded in (20, 30)
+    assert samples.discarded == (samples.rounds + samples.discarded) // 3 + (
+        (samples.rounds + samples.discarded) % 3 > 0
+    )
+    assert {len(values) for values in samples.total_ns.values()} == {samples.rounds}
+
+
+def test_where_every_round_is_disturbed_all_count():
+    machine = Machine()
+    arms = {"a": machine.arm("a", 1e6), "b": machine.arm("b", 1e6)}
+    samples = sample_arms(arms, "a", SamplerSettings(), seed=1, now_ns=lambda: machine.now,
+                          hooks=Hooks(undisturbed=lambda: False))  # fmt: skip
+    assert (samples.rounds, samples.discarded) == (20, 0)
+
+
+def test_rounds_of_a_throttled_device_never_count():
+    machine = Machine()
+    turns = iter(range(10**9))
+    arms = {"a": machine.arm("a", 1e6), "b": machine.arm("b", 1e6)}
+    samples = sample_arms(arms, "a", SamplerSettings(), seed=1, now_ns=lambda: machine.now,
+                          hooks=Hooks(acceptable=lambda: next(turns) % 2 == 0))  # fmt: skip
+    assert (samples.rounds, samples.discarded) == (20, 19)
+
+
+def test_known_calls_are_kept_and_only_warmed_up():
+    machine = Machine()
+    arms = {"a": machine.arm("a", 1e6), "b": machine.arm("b", 1e6)}
+    samples = sample_arms(arms, "a", SamplerSettings(), seed=1, now_ns=lambda: machine.now, calls={"a": 7, "b": 2})
+    assert samples.calls == {"a": 7, "b": 2}
+
+
+def test_calls_come_in_the_multiples_that_an_arm_needs():
+    machine = Machine()
+    arms = {"a": machine.arm("a", 1e6), "b": machine.arm("b", 1e4)}
+    samples = sample_arms(arms, "a", SamplerSettings(), seed=1, now_ns=lambda: machine.now, multiples={"a": 5, "b": 64})
+    assert samples.calls == {"a": 5, "b": 320}
