@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from harness.core.errors import UsageError
+from harness.report.junit import report_junit
 from harness.report.markdown import report_markdown
 from harness.report.page import report_page
 from harness.store import Run, read_run
 
-FORMATS = ("html", "markdown", "csv", "json")
+FORMATS = ("html", "markdown", "csv", "json", "parquet", "junit")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def export(path: str | os.PathLike[str], format: str) -> str:
-    """The run in ``path`` as ``html``, ``markdown``, ``csv`` or ``json`` text, from its files alone.
+def export(path: str | os.PathLike[str], format: str) -> str | bytes:
+    """The run in ``path`` in one of ``FORMATS``, from its files alone: text, and bytes for parquet.
 
-    csv and json hold the rows of the frame; json also the header and the notices, and writes numbers that were not
-    measured as null and numbers that JSON lacks as "nan", "inf", "-inf".
+    csv, json and parquet hold the rows of the frame; json also the header and the notices, and writes numbers that
+    were not measured as null and numbers that JSON lacks as "nan", "inf", "-inf".
 
     Raises:
         RunFolderError: no run folder, or it cannot be read.
-        UsageError: no such format.
+        UsageError: no such format, or parquet without pyarrow.
     """
     if format not in FORMATS:
         raise UsageError(f"there is no report format {format!r}; allowed: {', '.join(FORMATS)}")
     run = read_run(path)
-    writers = {"html": report_page, "markdown": report_markdown, "csv": _csv, "json": _json}
+    writers: dict[str, Callable[[Run], str | bytes]] = {
+        "html": report_page, "markdown": report_markdown, "csv": _csv, "json": _json, "parquet": _parquet,
+        "junit": report_junit,
+    }  # fmt: skip
     return writers[format](run)
+
+
+def _parquet(run: Run) -> bytes:
+    from harness.report.frame import frame_of
+
+    if importlib.util.find_spec("pyarrow") is None:
+        raise UsageError("--format parquet needs pyarrow, which is not installed: pip install 'loss-harness[parquet]'")
+    stream = io.BytesIO()
+    frame_of([run]).to_parquet(stream, engine="pyarrow", index=False)
+    return stream.getvalue()
 
 
 def _csv(run: Run) -> str:

@@ -14,6 +14,9 @@ from harness.core.case import DTYPES, PASSES, Case
 from harness.core.status import FAULTS, Status
 from harness.report import tables
 from harness.report.markup import Html, data, el
+from harness.report.page_charts import ceilings_of, chart_sections
+from harness.report.page_data import chart_data
+from harness.report.page_semantics import noise_section, semantics_section
 from harness.report.page_speed import chart_section, memory_section, speed_section
 from harness.report.page_verdicts import declared_section, environment_section, matrix_section, stability_section
 from harness.report.rows import GRADES, Row, collect, implementations
@@ -21,12 +24,14 @@ from harness.report.text import count, speedup
 from harness.store import Run
 
 _STATUSES = tuple(Status)
+_SCRIPTS = ("core.js", "charts.js", "choose.js", "page.js")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facets:
     """What the page filters by: the values that occur on each axis, in their order."""
 
+    loss: tuple[str, ...]
     device: tuple[str, ...]
     dtype: tuple[str, ...]
     pass_: tuple[str, ...]
@@ -34,7 +39,10 @@ class Facets:
 
     def mark(self, case: Case, *, any_regime: bool = False) -> str:
         """Places of the values of ``case``, for the filter script; ``*`` matches every regime."""
-        places = (self.device.index(case.device), self.dtype.index(case.dtype), self.pass_.index(case.pass_))
+        places = (
+            self.loss.index(case.loss), self.device.index(case.device), self.dtype.index(case.dtype),
+            self.pass_.index(case.pass_),
+        )  # fmt: skip
         return " ".join(map(str, places)) + (" *" if any_regime else f" {self.regime.index(case.regime)}")
 
 
@@ -42,7 +50,7 @@ def report_page(run: Run) -> str:
     """The page of ``run`` as one HTML document; every text of the run is escaped."""
     rows = collect(run)
     facets = _facets(rows)
-    script = _asset("page.js")
+    script = "".join(_asset(name) for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'"
     head = el(
@@ -55,21 +63,42 @@ def report_page(run: Run) -> str:
         el("style", Html(_asset("page.css"))),
     )
     names, groups = implementations(rows), tables.speed_groups(rows)
-    sections = [
+    main = el("main", _sections(run, rows, names, groups, facets))
+    figures = chart_data(rows, names, facets.mark, ceilings_of(run.header))
+    figures["facets"] = [facets.loss, facets.device, facets.dtype, facets.pass_, facets.regime]
+    carried = [
+        el("script", data(content), type="application/json", id=name)
+        for name, content in (("tally", _tally(rows, names, facets)), ("figures", figures))
+    ]
+    top = el("a", "Skip to the results", href="#matrix", class_="skip")
+    body = el(
+        "body", top, _header(run, rows), _summary(rows, groups), _filters(facets), main, carried,
+        el("script", Html(script)),
+    )  # fmt: skip
+    return "<!doctype html>\n" + el("html", head, body, lang="en") + "\n"
+
+
+def _sections(
+    run: Run, rows: Sequence[Row], names: Sequence[str], groups: Sequence[tables.Group], facets: Facets
+) -> list[Html | None]:
+    charts = chart_sections()
+    return [
         matrix_section(rows, names, facets.mark),
         stability_section(rows, names),
+        semantics_section(rows, names),
+        charts["accuracy"],
+        charts["choose"],
         speed_section(groups, names, facets.mark),
+        charts["heat"],
         chart_section(groups, names, facets.mark),
+        charts["time"],
+        charts["pareto"],
         memory_section(groups, names, facets.mark),
+        charts["first"],
         declared_section(rows, facets.mark),
+        noise_section(run, rows),
         environment_section(run),
     ]
-    tally = el("script", data(_tally(rows, names, facets)), type="application/json", id="tally")
-    main = el("main", sections)
-    body = el(
-        "body", _header(run, rows), _summary(rows, groups), _filters(facets), main, tally, el("script", Html(script))
-    )
-    return "<!doctype html>\n" + el("html", head, body, lang="en") + "\n"
 
 
 def suite_name(run: Run) -> str:
@@ -85,6 +114,7 @@ def _asset(name: str) -> str:
 def _facets(rows: Sequence[Row]) -> Facets:
     cases = [row.case for row in rows]
     return Facets(
+        loss=tuple(sorted({case.loss for case in cases})),
         device=tuple(sorted({case.device for case in cases})),
         dtype=_ordered({case.dtype for case in cases}, DTYPES),
         pass_=_ordered({case.pass_ for case in cases}, PASSES),
@@ -144,6 +174,7 @@ def kind(status: Status) -> str:
 def _filters(facets: Facets) -> Html:
     boxes = []
     for label, values in (
+        ("loss", facets.loss),
         ("device", facets.device),
         ("dtype", facets.dtype),
         ("pass", facets.pass_),
@@ -155,9 +186,13 @@ def _filters(facets: Facets) -> Html:
     links = (
         ("matrix", "Correctness"),
         ("stability", "Stability"),
+        ("accuracy", "Accuracy"),
+        ("choose", "Choose"),
         ("speed", "Speed"),
-        ("chart", "Chart"),
-        ("memory", "Memory"),
+        ("heat", "Heat map"),
+        ("time", "Time"),
+        ("pareto", "Memory"),
+        ("first", "First call"),
         ("environment", "Environment"),
     )
     nav = el("nav", [el("a", title, href=f"#{anchor}") for anchor, title in links], aria_label="Sections")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from harness.core.case import Case
 from harness.report import tables
-from harness.report.markup import Html, el
+from harness.report.markup import Html, el, join
 from harness.report.memory import memory_lines
 from harness.report.rows import Row
 from harness.report.text import duration, extras_text, shape_text, size, speedup
@@ -119,12 +120,18 @@ def _tick(value: float, span: tuple[int, int]) -> Html:
     return el("text", f"{value:g}×", x=_at(value, span), y=12, text_anchor="middle")
 
 
-def _strip(line: tables.Line, names: Sequence[str], span: tuple[int, int], mark: Mark) -> Html:
-    marks = [
+@lru_cache(maxsize=8)
+def _grid(span: tuple[int, int]) -> Html:
+    """The lines behind a strip: the same for every one, and a page has thousands."""
+    lines = [
         el("line", x1=_at(2.0**p, span), x2=_at(2.0**p, span), y1=0, y2=22, class_="one" if p == 0 else "grid")
         for p in range(span[0], span[1] + 1)
     ]
-    told = []
+    return join(lines)
+
+
+def _strip(line: tables.Line, names: Sequence[str], span: tuple[int, int], mark: Mark) -> Html:
+    marks, told = [_grid(span)], []
     for place, name in enumerate(names):
         row = line.rows.get(name)
         value = _positive(row, "speedup") if row is not None and row.is_timed else None

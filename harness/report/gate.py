@@ -1,0 +1,257 @@
+"""Compare a run with a baseline run, cell by cell: ratios to the baseline implementation, never seconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.core.outcome import JUDGED, TIMED, Outcome
+from harness.core.status import EXIT_AS_EXPECTED, EXIT_FAULT, EXIT_INCONCLUSIVE, FAULTS, Status
+from harness.stats.change import Change, change
+from harness.stats.interval import log_ratios
+from harness.store import Run
+from harness.store.samples import Samples
+from harness.suite.model import Gate
+
+PASS, REGRESSION, INCONCLUSIVE = "pass", "regression", "inconclusive"
+#: (cell with its variant, implementation, kind, check).
+Key = tuple[str, str, str, str]
+#: (cell, implementation) → log speedups of each round, for each process that sampled.
+Speeds = Mapping[tuple[str, str], tuple[tuple[float, ...], ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What the gate says of one cell and implementation, and why; ``change`` where the speed was compared."""
+
+    cell: str
+    implementation: str
+    verdict: str
+    reason: str
+    change: Change | None = None
+    speed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateReport:
+    """Findings, what only one of the runs has, and notes on the two runs as a whole."""
+
+    findings: tuple[Finding, ...]
+    new: tuple[str, ...]
+    gone: tuple[str, ...]
+    changed: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """``regression`` where there is one, else ``inconclusive`` where there is one or nothing was compared."""
+        found = {finding.verdict for finding in self.findings}
+        if REGRESSION in found:
+            return REGRESSION
+        return INCONCLUSIVE if INCONCLUSIVE in found or not found else PASS
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 1 regression, 4 inconclusive."""
+        return {PASS: EXIT_AS_EXPECTED, REGRESSION: EXIT_FAULT, INCONCLUSIVE: EXIT_INCONCLUSIVE}[self.verdict]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the two runs: its outcomes by key, and the log speedups of its samples."""
+
+    run: Run
+    outcomes: Mapping[Key, Outcome]
+    speeds: Speeds
+
+    @property
+    def baseline(self) -> str:
+        """Name of the implementation that its ratios are taken to."""
+        suite = self.run.header.get("suite")
+        return str(suite.get("baseline", "") if isinstance(suite, Mapping) else "")
+
+
+def side_of(run: Run, samples: Iterable[Samples]) -> Side:
+    """``run`` with its ``samples`` as log speedups over its baseline."""
+    side = Side(run=run, outcomes={outcome.key: outcome for outcome in run.outcomes}, speeds={})
+    return replace(side, speeds=log_speedups(samples, side.baseline))
+
+
+def log_speedups(samples: Iterable[Samples], baseline: str) -> Speeds:
+    """(cell, implementation) → log speedups over ``baseline`` of each round, the halves apart."""
+    found: dict[tuple[str, str], list[tuple[float, ...]]] = {}
+    for half in sorted(samples, key=lambda one: one.half):
+        base = half.samples_ns.get(baseline)
+        for name, values in half.samples_ns.items():
+            if base and name != baseline and len(values) == len(base):
+                per_call = [value / half.calls_per_sample[name] for value in values]
+                logs = log_ratios([value / half.calls_per_sample[baseline] for value in base], per_call)
+                found.setdefault((half.cell, name), []).append(tuple(logs))
+    return {key: tuple(halves) for key, halves in found.items()}
+
+
+def compare_runs(new: Side, old: Side, gate: Gate) -> GateReport:
+    """The verdict of each cell and implementation of ``new`` against ``old``, under the budgets of ``gate``."""
+    doubt = speed_doubt(new, old)
+    findings = [
+        *_faults(new),
+        *(finding for key in _timed_in_both(new, old) for finding in _timed(key, new, old, gate, doubt)),
+    ]
+    names = {
+        side: {(o.case.cell, o.implementation) for o in which.outcomes.values()}
+        for side, which in (("new", new), ("old", old))
+    }
+    return GateReport(
+        findings=tuple(findings),
+        new=tuple(f"{name} on {cell}" for cell, name in sorted(names["new"] - names["old"])),
+        gone=tuple(f"{name} on {cell}" for cell, name in sorted(names["old"] - names["new"])),
+        changed=tuple(_changed(new, old)),
+        notes=tuple(_notes(new, old, doubt)),
+    )
+
+
+def with_remeasured(report: GateReport, again: Speeds, old: Side) -> GateReport:
+    """``report`` in which a flagged slowdown that fresh samples do not show again is cleared."""
+    return replace(report, findings=tuple(_again(finding, again, old) for finding in report.findings))
+
+
+def _again(finding: Finding, again: Speeds, old: Side) -> Finding:
+    key = (finding.cell, finding.implementation)
+    if finding.verdict != REGRESSION or finding.change is None or key not in again:
+        return finding
+    fresh = change(old.speeds[key], again[key])
+    if fresh.flagged:
+        return replace(finding, reason=f"{finding.reason}; measured again: {_factor(fresh)}")
+    reason = f"measured again: {_factor(fresh)}; the first time {_factor(finding.change)}"
+    return replace(finding, verdict=PASS, reason=reason, change=fresh)
+
+
+def speed_doubt(new: Side, old: Side) -> str:
+    """Why no speed of the two runs can be compared; empty where it can."""
+    if new.baseline != old.baseline:
+        return f"ratios are to {new.baseline} in one run and to {old.baseline} in the other"
+    for name, side in (("this run", new), ("the baseline run", old)):
+        for device, check in _mapping(side.run.header.get("selfcheck")).items():
+            if not _mapping(check).get("passed", True):
+                return f"{name} could not tell a planted slowdown on {device}: {_mapping(check).get('reason', '')}"
+    mine, theirs = fingerprint(new.run.header), fingerprint(old.run.header)
+    different = [name for name in mine if mine[name] != theirs[name]]
+    if different:
+        listed = "; ".join(f"{name}: {theirs[name]} then, {mine[name]} now" for name in different)
+        return f"the runs are from different hardware ({listed})"
+    return ""
+
+
+def fingerprint(header: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be equal before ratios of two runs are compared: processor, cores, caches, threads and devices."""
+    environment, settings = _mapping(header.get("environment")), _mapping(header.get("settings"))
+    devices = _mapping(header.get("devices")).get("cuda") or []
+    return {
+        "processor": environment.get("processor"),
+        "cores": environment.get("cores"),
+        "last-level cache": environment.get("last_level_cache_bytes"),
+        "threads": settings.get("threads"),
+        "CUDA devices": ", ".join(str(_mapping(device).get("name")) for device in devices) or "none",
+    }
+
+
+def _faults(new: Side) -> list[Finding]:
+    """A judged fault is a regression, whatever the baseline run says of it; so is a fault while timed."""
+    return [
+        Finding(
+            cell=outcome.cell, implementation=outcome.implementation, verdict=REGRESSION,
+            reason=f"{outcome.check} {outcome.status.value}: {outcome.reason}",
+        )
+        for outcome in new.outcomes.values()
+        if outcome.status in FAULTS
+    ]  # fmt: skip
+
+
+def _timed_in_both(new: Side, old: Side) -> list[Key]:
+    return [
+        key
+        for key, outcome in new.outcomes.items()
+        if outcome.kind == TIMED and outcome.status is Status.PASSED and key in old.outcomes
+        and old.outcomes[key].status is Status.PASSED
+    ]  # fmt: skip
+
+
+def _timed(key: Key, new: Side, old: Side, gate: Gate, doubt: str) -> list[Finding]:
+    cell, name = key[0], key[1]
+    mine, theirs = new.outcomes[key].metrics, old.outcomes[key].metrics
+    found = []
+    if (grown := _memory(mine, theirs, gate)) is not None:
+        found.append(Finding(cell=cell, implementation=name, verdict=REGRESSION, reason=grown))
+    if name in gate.min_speedup:
+        verdict, reason = _least(mine, gate.min_speedup[name])
+        found.append(Finding(cell=cell, implementation=name, verdict=verdict, reason=reason))
+    speeds = new.speeds.get((cell, name)), old.speeds.get((cell, name))
+    if doubt and name in gate.min_speedup:
+        return found  # its own limit serves
+    if name == new.baseline or (speeds[0] is None and "speedup" not in mine):
+        return found  # the measure itself, or a pass that was not compared
+    if doubt or speeds[0] is None or speeds[1] is None:
+        reason = doubt or "a run has no samples of it"
+        return [*found, Finding(cell=cell, implementation=name, verdict=INCONCLUSIVE, reason=reason, speed=True)]
+    verdict, reason, moved = _speed(change(speeds[1], speeds[0]), gate)
+    return [*found, Finding(cell=cell, implementation=name, verdict=verdict, reason=reason, change=moved, speed=True)]
+
+
+def _speed(moved: Change, gate: Gate) -> tuple[str, str, Change]:
+    """A slowdown beyond 1 % in both halves that is not shown to be within the budget is a regression."""
+    if moved.flagged and moved.high > gate.max_slowdown:
+        return REGRESSION, f"{_factor(moved)}, beyond 1 % in both processes; allowed ×{gate.max_slowdown:g}", moved
+    if not moved.enough:
+        return INCONCLUSIVE, "too few rounds in a process to say anything; give timing more seconds per cell", moved
+    if moved.high > gate.max_slowdown:
+        return INCONCLUSIVE, f"{_factor(moved)}: a slowdown of ×{gate.max_slowdown:g} cannot be excluded", moved
+    return PASS, _factor(moved), moved
+
+
+def _least(mine: Mapping[str, Any], limit: float) -> tuple[str, str]:
+    low, high = float(mine.get("speedup_low", 0.0)), float(mine.get("speedup_high", math.inf))
+    text = f"speedup {low:.3g} to {high:.3g}, at least {limit:g} asked"
+    return (REGRESSION if high < limit else PASS if low >= limit else INCONCLUSIVE), text
+
+
+def _memory(mine: Mapping[str, Any], theirs: Mapping[str, Any], gate: Gate) -> str | None:
+    now, then = mine.get("peak_bytes"), theirs.get("peak_bytes")
+    if gate.max_memory_growth is None or not now or not then or now <= gate.max_memory_growth * then:
+        return None
+    return f"peak memory {then} → {now} bytes, ×{now / then:.3g}; allowed ×{gate.max_memory_growth:g}"
+
+
+def _changed(new: Side, old: Side) -> list[str]:
+    """Outcomes whose status is another now; faults are told as regressions."""
+    return [
+        f"{key[1]} on {key[0]}, {key[3]}: {old.outcomes[key].status.value} → {outcome.status.value}"
+        for key, outcome in new.outcomes.items()
+        if key in old.outcomes and old.outcomes[key].status is not outcome.status and outcome.status not in FAULTS
+    ]
+
+
+def _notes(new: Side, old: Side, doubt: str) -> list[str]:
+    notes = [doubt] if doubt else []
+    mine, theirs = (_mapping(_mapping(side.run.header.get("environment")).get("packages")) for side in (new, old))
+    moved = [f"{name} {theirs.get(name)} → {mine[name]}" for name in mine if mine[name] != theirs.get(name)]
+    if moved:
+        notes.append(f"versions changed, and with them the baseline implementation's own speed: {', '.join(moved)}")
+    if not any(outcome.kind == JUDGED for outcome in new.outcomes.values()):
+        notes.append("this run judged nothing")
+    return notes
+
+
+def _factor(moved: Change) -> str:
+    return f"×{moved.slowdown:.3f} ({moved.low:.3f} to {moved.high:.3f}) of the time it took against the baseline"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    """Regressions, then what is inconclusive, then the rest; each in the order of the run."""
+    order = (REGRESSION, INCONCLUSIVE, PASS)
+    return sorted(findings, key=lambda finding: order.index(finding.verdict))

@@ -1,0 +1,86 @@
+"""Sections of the page that its script fills from the figures it carries: choice, accuracy, heat maps, time, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.report.markup import Html, el
+
+_SECTIONS = (
+    (
+        "choose",
+        "Which one to use",
+        "The fastest implementation per shape that is right in every regime shown and keeps the limits. It stands for "
+        "a shape with its slowest regime and its largest peak and error. As fast: measurement does not tell them "
+        "apart. Pareto: nobody is both faster and leaner.",
+    ),
+    (
+        "accuracy",
+        "Accuracy",
+        "The largest error against the oracle, in units in the last place, by region of the result. The band spans the "
+        "budgets of the cells behind it; a ring marks an error beyond its budget.",
+    ),
+    (
+        "heat",
+        "Speedup by batch and classes",
+        "Geometric mean of the speedup over the cells shown. Blue is faster than the baseline, orange slower.",
+    ),
+    (
+        "time",
+        "Time and bandwidth against classes",
+        "Median time of one call with its interval. Dashed: the least possible time at the bandwidth measured in this "
+        "run. On the right the least traffic over that time; dashed there: the bandwidth measured.",
+    ),
+    (
+        "pareto",
+        "Memory against time",
+        "Peak memory above the inputs against the median time, for one shape. The line joins those that nobody beats "
+        "in both.",
+    ),
+    (
+        "first",
+        "First call",
+        "Median over the cells shown of the first call in a fresh process, compilation included.",
+    ),
+)  # fmt: skip
+
+
+def chart_sections() -> dict[str, Html]:
+    """Anchor → section with its explanation and an empty figure for the script."""
+    return {anchor: _section(anchor, title, note) for anchor, title, note in _SECTIONS}
+
+
+def ceilings_of(header: Mapping[str, Any]) -> dict[str, float]:
+    """Device → bandwidth measured in this run, bytes/s, as far as its header tells."""
+    found: dict[str, float] = {}
+    measured = header.get("ceilings")
+    for device, figures in measured.items() if isinstance(measured, Mapping) else ():
+        memory = figures.get("memory") if isinstance(figures, Mapping) else None
+        best = memory.get("best") if isinstance(memory, Mapping) else None
+        if isinstance(best, int | float) and not isinstance(best, bool) and 0 < best < float("inf"):
+            found[str(device)] = float(best)
+    return found
+
+
+def _section(anchor: str, title: str, note: str) -> Html:
+    controls = {"choose": _limits, "pareto": _shape_box}.get(anchor)
+    return el(
+        "section",
+        el("h2", title),
+        el("p", note),
+        controls() if controls else None,
+        el("noscript", el("p", "This figure needs scripts; the tables on this page do not.", class_="dim")),
+        el("div", class_="figure", data_chart=anchor),
+        id=anchor,
+    )
+
+
+def _limits() -> Html:
+    memory = el("label", "largest peak, MiB ", el("input", type="number", min="0", step="any", id="limit-memory"))
+    error = el("label", "largest error, ulp ", el("input", type="number", min="0", step="any", id="limit-ulp"))
+    return el("form", memory, error, class_="limits", aria_label="Limits")
+
+
+def _shape_box() -> Html:
+    return el("form", el("label", "shape ", el("select", id="pareto-shape")), class_="limits", aria_label="Shape")
