@@ -45,6 +45,8 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
     CSV = "csv"
     JSON = "json"
+    PARQUET = "parquet"
+    JUNIT = "junit"
 
 
 Implementations = Annotated[
@@ -140,13 +142,45 @@ def report(
     run: Annotated[Path, typer.Argument(help="A run folder, e.g. results/latest.")],
     format: Annotated[Format, typer.Option(help="What to write.")] = Format.HTML,
     out: Annotated[
-        Path | None, typer.Option(help="Write here; html goes into the run folder otherwise, the rest is printed.")
+        Path | None,
+        typer.Option(help="Write here; html and parquet go into the run folder otherwise, the rest is printed."),
     ] = None,
 ) -> None:
     """Write a run's report again, from its files alone."""
     from harness.commands.report import report as command
 
     raise typer.Exit(command(run, format.value, out, _console()))
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders, oldest first.")],
+) -> None:
+    """What got wrong, slower, faster or right from one run to the next."""
+    from harness.commands.compare import compare as command
+
+    raise typer.Exit(command(runs, console=_console()))
+
+
+@app.command()
+def choose(
+    run: Annotated[Path, typer.Argument(help="A run folder, e.g. results/latest.")],
+    max_memory: Annotated[str | None, typer.Option(help="Largest peak above the inputs, e.g. 2GiB.")] = None,
+    max_ulp: Annotated[float | None, typer.Option(help="Largest error, in units in the last place.")] = None,
+    pass_: Annotated[str | None, typer.Option("--pass", help="Look at this pass alone.")] = None,
+) -> None:
+    """The winner per shape under limits, crossovers, Pareto sets."""
+    from harness.commands.choose import choose as command
+
+    raise typer.Exit(command(run, console=_console(), max_memory=max_memory, max_ulp=max_ulp, pass_=pass_))
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(help="Name of the implementation: letters, digits and _.")]) -> None:
+    """Write a starter implementation with its test."""
+    from harness.commands.new import new as command
+
+    raise typer.Exit(command(name, console=_console()))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Fakes of the harness's effects: workers that answer from a script, a clock that moves by itself, a recording listener."""
+"""Fakes of the harness's effects: workers that answer from a script, a clock of its own, a recording listener."""
 
 from __future__ import annotations
 

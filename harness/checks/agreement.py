@@ -1,4 +1,4 @@
-"""``agreement``: the loss is what the oracle says, within its rounding budget, in the shape and dtype that torch gives."""
+"""``agreement``: the loss is what the oracle says, within its rounding budget, in torch's own shape and dtype."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def agreement(evidence: Evidence) -> Iterator[Verdict]:
     if loss.dtype != logits.dtype:
         yield Verdict(
             check="agreement", variant="dtype", status=Status.FAILED, region="form", seed=evidence.case.seed,
-            reason=f"the loss is {_name(loss.dtype)} for {_name(logits.dtype)} logits; torch gives {_name(logits.dtype)}",
+            reason=f"the loss is {_name(loss.dtype)}; torch gives {_name(logits.dtype)}, the dtype of the logits",
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The checks by name: what each looks at, and which cells it is asked on. Torch-free, for suites, plans and listings."""
+"""The checks by name: what each looks at, and which cells it is asked on. Torch-free, for plans and listings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check gets to look at: one case, one implementation's answer to it, and the oracle's evaluation of that answer."""
+"""What a check gets to look at: one case, an implementation's answer to it, and the oracle's evaluation of that."""
 
 from __future__ import annotations
 
@@ -128,7 +128,8 @@ def mask_verdict(evidence: Evidence, check: str, regions: list[RegionReport], va
         variant=variant,
         status=Status.FAILED,
         reason=(
-            f"{worst.value}[{worst.region}] is {first.found} where the truth is {first.expected:.9g}, at {tuple(first.index)}; "
+            f"{worst.value}[{worst.region}] is {first.found} where the truth is {first.expected:.9g}, "
+            f"at {tuple(first.index)}; "
             f"{total} such entries"
         ),
         region=worst.region,

@@ -1,4 +1,4 @@
-"""``stability``: NaN and infinities stand exactly where the truth has them, and a bad row leaves its neighbours alone."""
+"""``stability``: NaN and infinities stand exactly where the truth has them; a bad row leaves the others alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def stability(evidence: Evidence) -> Iterator[Verdict]:
 
 def _poisoned(evidence: Evidence) -> Verdict | None:
     case = evidence.case
-    if case.batch < 2 or case.elements > _POISON_ELEMENTS or case.regime == "nonfinite" or case.pass_ != "forward_backward":
+    small = case.batch >= 2 and case.elements <= _POISON_ELEMENTS
+    if not small or case.regime == "nonfinite" or case.pass_ != "forward_backward":
         return None
     row = _counted_sample(evidence)
     if row is None:
@@ -48,7 +49,7 @@ def _poisoned(evidence: Evidence) -> Verdict | None:
 
 
 def _counted_sample(evidence: Evidence) -> int | None:
-    """A sample of the batch none of whose rows is ignored: poison in ignored rows is the matter of check ``ignored``."""
+    """A sample of the batch none of whose rows is ignored: poison in ignored rows is the check ``ignored``'s matter."""
     case, target = evidence.case, evidence.inputs.target
     if case.target_kind == "probability":
         return case.batch // 2

@@ -204,10 +204,12 @@ class Timer:
         for half in halves:
             for name, message in half.refused.items():
                 found.setdefault(name, (Status(message["status"]), message["reason"], message.get("traceback")))
-        for rival in rivals:
+        for rival in sorted(rivals, key=lambda one: one is not self._plan.baseline):
             if rival.name in found:
                 continue
-            if not any(half.samples.get(rival.name) for half in halves):
+            if self._plan.baseline.name in found:
+                break  # then nobody has anything to be compared with
+            if not self._whole(rival, halves):
                 found[rival.name] = (Status.SKIPPED, "not timed: no round could be kept", None)
             elif (reason := self._too_fast(case, rival, halves)) is not None:
                 found[rival.name] = (Status.FAILED, reason, None)

@@ -19,8 +19,8 @@ class RatioSummary:
 
     ``speedup`` = baseline time ÷ candidate time (median over rounds), ``low``/``high`` its exact order-statistic
     interval at ``confidence``, ``sigma`` the robust spread of one round's log-ratio, ``detectable`` the smallest
-    slowdown that so many rounds could have told from noise (a fraction), ``verdict`` faster, slower, same or ambiguous, and
-    ``halves`` the speedup of each process that sampled.
+    slowdown that so many rounds could have told from noise (a fraction), ``verdict`` faster, slower, same or
+    ambiguous, and ``halves`` the speedup of each process that sampled.
     """
 
     speedup: float

@@ -30,8 +30,9 @@ _GZIP = 31  # zlib's wbits for one gzip member with header and check sum
 class Samples:
     """Raw samples of one timed cell, as one of the two processes that time each cell took them.
 
-    ``half`` is 0 or 1: which process (0 in files from before there were two). ``samples_ns[implementation]`` holds one entry per sample: nanoseconds of ``calls_per_sample[implementation]``
-    calls together, in the order of the rounds; ``rounds`` is how many rounds were run.
+    ``half`` is 0 or 1: which process (0 in files from before there were two). ``samples_ns[implementation]`` holds one
+    entry per sample: nanoseconds of ``calls_per_sample[implementation]`` calls together, in the order of the rounds;
+    ``rounds`` is how many rounds were run.
     """
 
     cell: str
@@ -71,8 +72,8 @@ def samples_member(
 def read_samples(path: str | os.PathLike[str], notices: list[str] | None = None) -> Iterator[Samples]:
     """The samples of each timed cell of the run folder ``path``, one cell at a time, in the order of timing.
 
-    Each half of a cell comes by itself. Where one stands twice (a kill came between its samples and its outcomes, and a resumed run timed it again) the
-    last one counts. What cannot be read is passed over with a line in ``notices``, if given.
+    Each half of a cell comes by itself. Where one stands twice (a kill came between its samples and its outcomes, and a
+    resumed run timed it again) the last one counts. What cannot be read is passed over with a line in ``notices``, if given.
 
     Raises:
         RunFolderError: no run folder, or its file of samples is no plain file or too large.

@@ -146,7 +146,8 @@ def _identical(answer: Answer, other: Answer) -> bool:
 
 
 def _say_verdicts(
-    candidate: Candidate, case: Case, inputs: Any, answered: tuple[Answer, int], evaluate: Callable[[Answer], Evaluation],
+    candidate: Candidate, case: Case, inputs: Any, answered: tuple[Answer, int],
+    evaluate: Callable[[Answer], Evaluation],
     job: Mapping[str, Any], say: Say,
 ) -> None:  # fmt: skip
     answer, call_ns = answered
@@ -215,7 +216,7 @@ def _say_raised(candidate: Candidate, case: Case, error: CandidateError, job: Ma
 
 
 def _lacking(candidate: Candidate, case: Case) -> str | None:
-    """The feature of ``case`` on which the candidate raises in every probe while plain cases work; None if there is none."""
+    """The feature of ``case`` on which the candidate raises in every probe while plain cases work; None if none."""
     memory = _memory().lacking
     for feature in features(case):
         key = (candidate.description.name, case.device, feature)

@@ -12,9 +12,7 @@ from harness import implementation
     loss="cross_entropy",
     devices=("cuda", "triton-interpreter"),
     requires=("triton>=3.2",),
-    expect={
-        "targets[variant!=after]": "a target outside [0, C) makes its row NaN: an error would wait for the device"
-    },
+    expect={"targets[variant!=after]": "a target outside [0, C) makes its row NaN: an error would wait for the device"},
 )
 def fused_triton_cross_entropy(
     logits: torch.Tensor,

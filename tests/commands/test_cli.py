@@ -158,7 +158,8 @@ def test_two_implementations_of_one_name_are_refused_with_both_files(tmp_path):
     folder = tmp_path / "implementations"
     folder.mkdir()
     (folder / "mine.py").write_text(
-        "from harness import implementation\n@implementation('torch')\ndef mine(logits, target):\n    return logits.sum()\n"
+        "from harness import implementation\n"
+        "@implementation('torch')\ndef mine(logits, target):\n    return logits.sum()\n"
     )
     done = harness("check", "torch", cwd=tmp_path)
     assert done.returncode == 2

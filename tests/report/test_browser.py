@@ -32,8 +32,9 @@ def usual(tmp_path_factory):
 def choose(browser, label: str, text: str) -> None:
     """Choose ``text`` in the filter called ``label``, as a user does."""
     browser.value(
-        f"(() => {{ const box = [...document.querySelectorAll('#filters label')].find((l) => l.textContent.startsWith({label!r}))"
-        f".querySelector('select'); box.value = [...box.options].find((o) => o.textContent === {text!r}).value;"
+        "(() => { const box = [...document.querySelectorAll('#filters label')]"
+        f".find((l) => l.textContent.startsWith({label!r})).querySelector('select');"
+        f"box.value = [...box.options].find((o) => o.textContent === {text!r}).value;"
         "box.dispatchEvent(new Event('change')); })()"
     )
 
@@ -48,7 +49,8 @@ def test_the_page_draws_every_figure_and_complains_of_nothing(browser, usual):
     assert browser.complaints() == []
     assert browser.value("document.documentElement.dataset.ready") is not None
     empty = browser.value(
-        "[...document.querySelectorAll('[data-chart]')].filter((n) => !n.querySelector('svg, table')).map((n) => n.dataset.chart)"
+        "[...document.querySelectorAll('[data-chart]')]"
+        ".filter((n) => !n.querySelector('svg, table')).map((n) => n.dataset.chart)"
     )
     assert empty == []
 
@@ -67,7 +69,8 @@ def test_filters_leave_what_matches_in_tables_tiles_and_charts(browser, usual):
     assert 0 < shown(browser, "#accuracy .panel") < panels
     assert browser.value("document.querySelector('#matrix td').title") != total
     texts = browser.value(
-        "[...document.querySelectorAll('#speed tbody tr')].filter((r) => r.checkVisibility()).map((r) => r.cells[1].textContent)"
+        "[...document.querySelectorAll('#speed tbody tr')]"
+        ".filter((r) => r.checkVisibility()).map((r) => r.cells[1].textContent)"
     )
     assert set(texts) == {"bfloat16"}
     choose(browser, "dtype", "every dtype")
@@ -81,7 +84,8 @@ def test_limits_change_who_wins(browser, usual):
     before = browser.value(names)
     assert set(before) - {"none"}
     browser.value(
-        "(() => { const box = document.getElementById('limit-memory'); box.value = '0.001'; box.dispatchEvent(new Event('change')); })()"
+        "(() => { const box = document.getElementById('limit-memory'); box.value = '0.001';"
+        "box.dispatchEvent(new Event('change')); })()"
     )
     assert "none" in browser.value(names)
     assert browser.value(names) != before

@@ -33,7 +33,8 @@ function accuracy(target, carried, errors, wanted) {
       const values = own.map((i) => errors.budget[i]);
       return [px(classes), py(Math.min(...values)), py(Math.max(...values))];
     });
-    if (band.length) {
+    for (const [x, low, high] of band) root.append(svg("line", { x1: x, x2: x, y1: low + 1, y2: high - 1, class: "budgets" }, svg("title", {}, "budgets")));
+    if (band.length > 1) {
       root.append(path([...band.map(([x, low]) => [x, low]), ...band.map(([x, , high]) => [x, high]).reverse()], "band"));
       root.append(path(band.map(([x, low]) => [x, low]), "budget"));
     }
@@ -72,7 +73,7 @@ function heat(target, carried, cells, kept) {
     })]);
     found.push(html("figure", { class: "panel" }, html("figcaption", {}, carried.names[name]), table(["batch ╲ classes", ...sizes.map(String)], rows, `Speedup of ${carried.names[name]}`)));
   }
-  target.replaceChildren(found.length ? html("div", { class: "panels" }, ...found) : html("p", { class: "dim" }, "Nothing was timed for these filters."));
+  target.replaceChildren(found.length ? html("div", { class: "panels broad" }, ...found) : html("p", { class: "dim" }, "Nothing was timed for these filters."));
 }
 
 function time(target, carried, cells, kept) {
@@ -119,7 +120,7 @@ function pareto(target, carried, cells, kept, box) {
   for (const [key, indices] of groups(usable.filter((i) => cells.shape[i] === chosen), (i) => cells.facets[i].split(" ").slice(0, 4).join(" "))) {
     const title = facetsText(key, carried)([1, 2, 3]);
     const points = [...groups(indices, (i) => cells.name[i])].map(([name, own]) => ({ name, time: median(own.map((i) => cells.time[i])), peak: Math.max(...own.map((i) => cells.peak[i])) }));
-    const { root, px, py } = plot({ xs: points.map((p) => p.time), ys: points.map((p) => p.peak), x: { label: "time", format: duration }, y: { label: "peak memory", format: bytes }, label: `Memory against time: ${chosen}, ${title}` });
+    const { root, px, py } = plot({ xs: points.map((p) => p.time), ys: points.map((p) => p.peak), x: { label: "time", format: duration }, y: { label: "peak memory", format: bytes, base: 2 }, label: `Memory against time: ${chosen}, ${title}` });
     const front = points.filter((p) => !points.some((o) => o !== p && o.time <= p.time && o.peak <= p.peak && (o.time < p.time || o.peak < p.peak))).sort((a, b) => a.time - b.time);
     root.append(path(front.map((p) => [px(p.time), py(p.peak)]), "limit"));
     for (const p of points) {

@@ -1,7 +1,7 @@
 // Which one to use: the winner per shape under the limits typed in, from the cells that the filters leave.
 function choose(target, carried, cells, kept, limits) {
   const found = [];
-  const order = (a, b) => cells.classes[a[1][0]] - cells.classes[b[1][0]] || cells.batch[a[1][0]] - cells.batch[b[1][0]];
+  const order = (a, b) => a[0].split(" ").slice(0, 4).join(" ").localeCompare(b[0].split(" ").slice(0, 4).join(" ")) || cells.classes[a[1][0]] - cells.classes[b[1][0]] || cells.batch[a[1][0]] - cells.batch[b[1][0]];
   for (const [key, indices] of [...groups(kept, (i) => `${cells.facets[i].split(" ").slice(0, 4).join(" ")} ${cells.shape[i]}`)].sort(order)) {
     const candidates = [...groups(indices, (i) => cells.name[i])].map(([name, own]) => candidate(name, own, cells)).filter((c) => keeps(c, limits));
     const where = [cells.shape[indices[0]], facetsText(key, carried)([1, 2, 3])];

@@ -29,7 +29,10 @@ function columns(packed) {
   return found;
 }
 
-const figures = (value, digits = 3) => (value === null || value === undefined || !isFinite(value) ? "–" : String(+value.toPrecision(digits)));
+const figures = (value, digits = 3) => {
+  if (value === null || value === undefined || !isFinite(value)) return "–";
+  return Math.abs(value) >= 1e6 ? value.toExponential(Math.min(digits - 1, 1)).replace(".0e", "e").replace("e+", "e") : String(+value.toPrecision(digits));
+};
 const scaled = (units) => (value) => {
   if (value === null || value === undefined || !isFinite(value)) return "–";
   const [factor, unit] = units.find(([size]) => Math.abs(value) >= size) || units[units.length - 1];
@@ -55,9 +58,12 @@ const groups = (indices, key) => {
 
 // A table of texts; the first cell of a row is its heading.
 function table(heads, rows, caption) {
-  const head = html("tr", {}, ...heads.map((text) => html("th", { scope: "col" }, text)));
+  const isFigure = (cell) => (cell instanceof Node ? cell.classList.contains("n") : /^[-–\d]/.test(String(cell)));
+  const right = heads.map((_, place) => place > 0 && rows.length > 0 && rows.every((cells) => cells[place] === "" || isFigure(cells[place])));
+  const side = (place) => (right[place] ? { class: "n" } : {});
+  const head = html("tr", {}, ...heads.map((text, place) => html("th", { scope: "col", ...side(place) }, text)));
   const body = rows.map((cells) =>
-    html("tr", {}, html("th", { scope: "row" }, cells[0]), ...cells.slice(1).map((cell) => (cell instanceof Node ? cell : html("td", { class: "n" }, String(cell))))),
+    html("tr", {}, html("th", { scope: "row" }, cells[0]), ...cells.slice(1).map((cell, place) => (cell instanceof Node ? cell : html("td", side(place + 1), String(cell))))),
   );
   return html("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, html("table", {}, html("thead", {}, head), html("tbody", {}, ...body)));
 }
@@ -71,10 +77,11 @@ function asTable(heads, rows, caption) {
   return details;
 }
 
-function ticks(low, high) {
-  const found = [], decades = Math.log10(high / low);
-  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++)
-    for (const lead of decades < 1.5 ? [1, 2, 5] : [1]) found.push(lead * 10 ** power);
+// Round values of a logarithmic axis: powers of ten, or of two for bytes, with steps between where it is short.
+function ticks(low, high, base) {
+  const found = [], log = (value) => Math.log(value) / Math.log(base), long = log(high / low);
+  const leads = base === 2 ? [1] : long < 0.7 ? [1, 1.5, 2, 3, 4, 5, 6, 7, 8] : long < 1.5 ? [1, 2, 5] : [1];
+  for (let power = Math.floor(log(low)); power <= Math.ceil(log(high)); power++) for (const lead of leads) found.push(lead * base ** power);
   const inside = found.filter((value) => value >= low * 0.999 && value <= high * 1.001);
   const step = Math.ceil(inside.length / 6);
   return inside.filter((_, index) => index % step === 0);
@@ -82,7 +89,7 @@ function ticks(low, high) {
 
 // Logarithmic axes over the positive values given; returns the drawing and where a value stands.
 function plot({ xs, ys, x, y, label }) {
-  const [width, height, left, bottom] = [360, 230, 56, 34];
+  const [width, height, left, top, bottom] = [360, 240, 62, 24, 34];
   const spread = (values) => {
     const kept = values.filter((value) => value > 0 && isFinite(value));
     const low = Math.min(...kept), high = Math.max(...kept);
@@ -90,18 +97,18 @@ function plot({ xs, ys, x, y, label }) {
   };
   const [x0, x1] = spread(xs), [y0, y1] = spread(ys);
   const px = (value) => left + ((width - left - 12) * Math.log(value / x0)) / Math.log(x1 / x0);
-  const py = (value) => height - bottom - ((height - bottom - 10) * Math.log(Math.max(value, y0) / y0)) / Math.log(y1 / y0);
+  const py = (value) => height - bottom - ((height - bottom - top) * Math.log(Math.max(value, y0) / y0)) / Math.log(y1 / y0);
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, class: "plot" });
-  for (const value of ticks(x0, x1)) {
-    root.append(svg("line", { x1: px(value), x2: px(value), y1: 10, y2: height - bottom, class: "grid" }));
+  for (const value of ticks(x0, x1, x.base || 10)) {
+    root.append(svg("line", { x1: px(value), x2: px(value), y1: top, y2: height - bottom, class: "grid" }));
     root.append(svg("text", { x: px(value), y: height - bottom + 14, "text-anchor": "middle" }, x.format(value)));
   }
-  for (const value of ticks(y0, y1)) {
+  for (const value of ticks(y0, y1, y.base || 10)) {
     root.append(svg("line", { x1: left, x2: width - 12, y1: py(value), y2: py(value), class: "grid" }));
     root.append(svg("text", { x: left - 6, y: py(value) + 4, "text-anchor": "end" }, y.format(value)));
   }
   root.append(svg("text", { x: (width + left) / 2, y: height - 4, "text-anchor": "middle", class: "axis" }, x.label));
-  root.append(svg("text", { x: 12, y: height / 2, "text-anchor": "middle", class: "axis", transform: `rotate(-90 12 ${height / 2})` }, y.label));
+  root.append(svg("text", { x: 0, y: 12, class: "axis" }, y.label));
   return { root, px, py };
 }
 
