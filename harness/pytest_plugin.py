@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 _SUFFIXES = (".yaml", ".yml")
+#: Items listed for one reason.
+_MAX_TOLD = 5
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -69,15 +71,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """List timings on which the gate could not decide, or had nothing to go by: they passed, and must be seen."""
-    told = [
-        (report.nodeid, text)
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        if getattr(report, "when", "") == "call"
-        for name, text in report.user_properties
-        if name == "gate" and str(text).startswith(("inconclusive", "new"))
-    ]
+    told: dict[str, list[str]] = {}
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        for name, text in report.user_properties if getattr(report, "when", "") == "call" else ():
+            if name == "gate" and str(text).startswith(("inconclusive", "new")):
+                told.setdefault(str(text), []).append(report.nodeid)
     if told:
         terminalreporter.section("loss harness: timings that the gate did not decide", yellow=True)
-        for nodeid, text in told:
-            terminalreporter.line(f"{nodeid}: {text}")
+    for text, nodeids in told.items():
+        terminalreporter.line(text)
+        for nodeid in nodeids[:_MAX_TOLD]:
+            terminalreporter.line(f"    {nodeid}")
+        if len(nodeids) > _MAX_TOLD:
+            terminalreporter.line(f"    … and {len(nodeids) - _MAX_TOLD} more")

@@ -25,6 +25,9 @@ _GRADES = (*GRADES, "none")
 _ORDERED = {"dtype": DTYPES, "pass": PASSES, "reduction": REDUCTIONS}
 _TIMED = tuple(column for column in TIMING if column.metric and column.metric != "seconds")
 _ALONE = ("peak_bytes", "saved_bytes", "first_call_ns")
+_BY_METRIC = {column.metric: column for column in _TIMED}
+_ALONE_BY_METRIC = {name: _BY_METRIC[name] for name in _ALONE}
+_NOTHING = {column.name: "" if column.dtype == "text" else None for column in _TIMED}
 _ACCURACY = ("error", "budget", "ratio", "ulp_error", "region", "expected", "found")
 
 
@@ -80,7 +83,7 @@ def _record(row: Row, notices: list[str]) -> dict[str, Any]:
     timed = row.timed
     judged = next((o for o in row.judged if o.metrics.get("reproduce")), None)
     record: dict[str, Any] = {
-        "run_id": row.run_id, "cell": row.cell, "implementation": row.implementation, **_axes(row.case),
+        **_NOTHING, "run_id": row.run_id, "cell": row.cell, "implementation": row.implementation, **_axes(row.case),
         "status": row.status.value, "reason": row.reason, "grade": row.grade or "none",
         "checks": {name: status.value for name, status in row.checks.items()},
         "timing_status": timed.status.value if timed else "not_run",
@@ -89,10 +92,11 @@ def _record(row: Row, notices: list[str]) -> dict[str, Any]:
         "timed_seconds": _value(timed, "seconds", "float", row, notices),
         "reproduce": str(judged.metrics["reproduce"]) if judged else "",
     }  # fmt: skip
-    for column in _TIMED:
+    for outcome, wanted in ((timed, _BY_METRIC), *((outcome, _ALONE_BY_METRIC) for outcome in reversed(row.judged))):
         # memory and first call are measured while judging, so that a row which is not timed may have them too
-        source = next((o for o in row.judged if column.metric in o.metrics), timed) if column.name in _ALONE else timed
-        record[column.name] = _value(source, column.metric, column.dtype, row, notices)
+        for metric, value in outcome.metrics.items() if outcome is not None else ():
+            if metric in wanted:
+                record[wanted[metric].name] = _checked(value, metric, wanted[metric].dtype, row, notices)
     for value in ("loss", "gradient"):
         outcome = row.accuracy(value)
         for name in _ACCURACY:
@@ -104,8 +108,14 @@ def _record(row: Row, notices: list[str]) -> dict[str, Any]:
 
 
 def _value(outcome: Outcome | None, name: str, dtype: str, row: Row, notices: list[str]) -> Any:
+    return _checked(None if outcome is None else outcome.metrics.get(name), name, dtype, row, notices)
+
+
+def _checked(value: Any, name: str, dtype: str, row: Row, notices: list[str]) -> Any:
+    """``value`` as the column has it; of another kind, it is left out with a notice."""
+    if type(value) is float and dtype == "float":
+        return value
     empty = "" if dtype == "text" else None
-    value = None if outcome is None else outcome.metrics.get(name)
     if value is None:
         return empty
     if dtype == "text":

@@ -73,7 +73,8 @@ def read_samples(path: str | os.PathLike[str], notices: list[str] | None = None)
     """The samples of each timed cell of the run folder ``path``, one cell at a time, in the order of timing.
 
     Each half of a cell comes by itself. Where one stands twice (a kill came between its samples and its outcomes, and a
-    resumed run timed it again) the last one counts. What cannot be read is passed over with a line in ``notices``, if given.
+    resumed run timed it again) the last one counts. What cannot be read is passed
+    over with a line in ``notices``, if given.
 
     Raises:
         RunFolderError: no run folder, or its file of samples is no plain file or too large.
