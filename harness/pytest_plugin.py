@@ -1,6 +1,8 @@
 """pytest plugin: ``pytest suites/smoke.yaml`` judges and times a suite, one item per cell and implementation.
 
 Costs nothing where no suite file is collected: everything but pytest is imported when one is.
+
+PYTEST_DONT_REWRITE: it asserts nothing, and an inner session may find it imported already.
 """
 
 from __future__ import annotations

@@ -7,13 +7,10 @@ from types import MappingProxyType
 
 from harness.checks.cases import OWN_CASES
 from harness.core.case import Case
-from harness.suite.model import CHECKS
+from harness.suite.model import CELL_CHECKS, CHECKS
 
 #: What a cell must pass before its speed is shown.
-ADMISSION = ("agreement", "gradient", "stability")
-
-#: Checks that judge every cell of a suite; the others bring cells of their own, one set for each device and dtype.
-CELL_CHECKS = ADMISSION
+ADMISSION = CELL_CHECKS
 
 #: Checks whose calls may leave a process damaged (memory written out of bounds, a lost CUDA context).
 DISRUPTIVE = frozenset({"targets"})

@@ -30,6 +30,8 @@ CHECKS: Mapping[str, str] = MappingProxyType(
         "composition": "inside compile, checkpointing, autocast and CUDA graphs it agrees, or refuses with an error",
     }
 )
+#: Checks that judge every cell of a suite, and what a suite asks that names none; the others bring cells of their own.
+CELL_CHECKS = ("agreement", "gradient", "stability")
 #: Accuracy grades, strictest first.
 GRADES = ("relative", "tight", "standard")
 CACHES = ("cold", "warm")

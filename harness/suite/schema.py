@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from harness.core.family import Family
 from harness.suite.fields import Text, as_list, entry_model
-from harness.suite.model import CHECKS, SHAPE, AxisValue, Entry, Gate, Limits, Suite, Timing
+from harness.suite.model import CELL_CHECKS, CHECKS, SHAPE, AxisValue, Entry, Gate, Limits, Suite, Timing
 from harness.suite.problems import Problem, closest, found_text, key_path, suite_error
 from harness.suite.sizes import parse_bytes
 from harness.suite.yaml_text import Document, KeyPath
@@ -68,7 +68,9 @@ class SuiteText(Text):
         list[Annotated[str, AfterValidator(_known_check)]],
         BeforeValidator(_named_checks),
         BeforeValidator(_not_blank),
-        Field(description=f"{', '.join(CHECKS)} (one or a list), all, or none", default_factory=lambda: list(CHECKS)),
+        Field(
+            description=f"{', '.join(CHECKS)} (one or a list), all, or none", default_factory=lambda: list(CELL_CHECKS)
+        ),
     ]
     cases: Annotated[list[Any], Field(min_length=1, description="a list of entries, each a mapping of axes")]
     timing: Annotated[

@@ -61,6 +61,14 @@ def children_of(pid: int) -> set[int]:
     return found
 
 
+def alive(pid: int) -> bool:
+    """Whether the process runs on; one that ended and waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_a_killed_run_is_resumed_to_the_same_cells_as_an_undisturbed_one(tmp_path):
     suite = tmp_path / "killed.yaml"
     suite.write_text(SUITE)
@@ -73,7 +81,7 @@ def test_a_killed_run_is_resumed_to_the_same_cells_as_an_undisturbed_one(tmp_pat
     wait_for_lines(tmp_path / "killed", len(expected) // 3, 120)
     descendants = children_of(killed.pid) | {g for c in children_of(killed.pid) for g in children_of(c)}
     killed.send_signal(signal.SIGKILL)
-    killed.wait(10)
+    killed.communicate(timeout=30)
     folder = (tmp_path / "killed" / "latest").resolve()
     kept = keys(folder)
     assert 0 < len(kept) < len(expected)
@@ -85,4 +93,4 @@ def test_a_killed_run_is_resumed_to_the_same_cells_as_an_undisturbed_one(tmp_pat
     assert found[: len(kept)] == kept
     assert len(found) == len(set(found))
     assert set(found) == set(expected)
-    assert not [pid for pid in descendants if Path(f"/proc/{pid}").exists()]
+    assert not [pid for pid in descendants if alive(pid)]

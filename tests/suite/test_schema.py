@@ -4,7 +4,7 @@ import pytest
 
 from harness.core.errors import SuiteError
 from harness.suite import load_suite
-from harness.suite.model import Gate, Limits, Suite, Timing
+from harness.suite.model import CHECKS, Gate, Limits, Suite, Timing
 from tests.suite.families import FAMILIES
 
 HEAD = "suite: x\ndescription: a sentence\n"
@@ -53,7 +53,7 @@ def test_defaults_are_those_of_the_documented_suite(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "checks"),
-    [("all", ("agreement", "gradient", "stability")), ("none", ()), ("stability", ("stability",))],
+    [("all", tuple(CHECKS)), ("none", ()), ("stability", ("stability",))],
 )
 def test_checks_may_be_one_word(text: str, checks: tuple[str, ...], tmp_path: Path) -> None:
     assert load(f"{HEAD}checks: {text}\n{CASES}", tmp_path).checks == checks
