@@ -5,20 +5,56 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
+from typing import Any
+
+import torch
 
 from harness.checks.evidence import Evidence
-from harness.checks.trial import Sweep, bare, sweep_seconds, thorough
+from harness.checks.trial import Change, Sweep, bare, sweep_seconds, thorough
 from harness.core.case import REDUCTIONS, Case
 from harness.core.outcome import Verdict
 
 
 def options(evidence: Evidence) -> Iterator[Verdict]:
     """Every product of values of the options that the cell sets, form before values; one verdict over all of them."""
-    combinations = list(_combinations(evidence.case))
+    planned = [*_special(evidence.case), *_products(evidence.case)]
     sweep = Sweep(evidence, "options", seconds=sweep_seconds(evidence, 2.0), least=1)
-    for case in combinations:
-        sweep.ask(_name(case), case)
-    yield sweep.verdict(len(combinations))
+    for name, case, change in planned:
+        sweep.ask(name, case, change)
+    yield sweep.verdict(len(planned))
+
+
+Trial = tuple[str, Case, Change | None]
+
+
+def _products(case: Case) -> Iterator[Trial]:
+    """Every combination with its gradient, then again where nothing is differentiated: often another path."""
+    combinations = list(_combinations(case))
+    for each in combinations:
+        yield _name(each), each, None
+    for each in combinations:
+        yield f"{_name(each)}, under no_grad", each.with_pass("forward_no_grad"), None
+
+
+def _special(case: Case) -> Iterator[Trial]:
+    """What no product of values brings about: rows whose weights are all 0, and a single row (its weight cancels)."""
+    if case.weight == "none" or case.target_kind == "probability":
+        return
+    plain = replace(bare(case), weight="zeros", ignored=0.0)
+    for reduction in REDUCTIONS:
+        weightless = replace(plain, reduction=reduction)
+        if not case.label_smoothing:  # with it the mean is a positive number over 0: inf or torch's NaN, as one likes
+            # the loss alone: a kernel may skip rows of weight 0, and who sees the NaN asks for no gradient of it
+            yield f"{_name(weightless)}, every target of weight 0", weightless.with_pass("forward"), _weightless
+        single = replace(plain, weight="skewed", batch=1, reduction=reduction)
+        yield f"{_name(single)}, one row", single, None
+
+
+def _weightless(inputs: Any) -> Any:
+    """All targets at the first class, whose weight is 0; the mean divides by 0 then, and torch says NaN."""
+    weight = inputs.weight.clone()
+    weight[0] = 0
+    return replace(inputs, weight=weight, target=torch.zeros_like(inputs.target))
 
 
 def _combinations(case: Case) -> Iterator[Case]:
