@@ -21,6 +21,7 @@ from harness.progress import listener
 from harness.registry.sources import PACKAGE
 from harness.runner.asked import Asked
 from harness.runner.build import build_plan, cases_of
+from harness.runner.observing import observe_all
 from harness.runner.plan import Plan
 from harness.runner.record import Record
 from harness.runner.run import count_work, execute, stale_expectations
@@ -99,6 +100,7 @@ def _into(
         shown.planned(judged=judged, timed=timed, summary=summary)
         _say_missing_device(plan, shown.note)
         try:
+            observe_all(plan, workers, record, shown, folder.header.get("semantics") or {})
             execute(plan, workers, record, shown)
         except KeyboardInterrupt:
             folder.update_header(interrupted=True)

@@ -16,6 +16,7 @@ from harness.report import tables
 from harness.report.markup import Html, data, el
 from harness.report.page_charts import ceilings_of, chart_sections
 from harness.report.page_data import chart_data
+from harness.report.page_observed import observed_section
 from harness.report.page_semantics import noise_section, semantics_section
 from harness.report.page_speed import chart_section, memory_section, speed_section
 from harness.report.page_verdicts import declared_section, environment_section, matrix_section, stability_section
@@ -86,6 +87,7 @@ def _sections(
         matrix_section(rows, names, facets.mark),
         stability_section(rows, names),
         semantics_section(rows, names),
+        observed_section(run),
         charts["accuracy"],
         charts["choose"],
         speed_section(groups, names, facets.mark),

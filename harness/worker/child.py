@@ -49,6 +49,10 @@ def _serve(job: Mapping[str, Any], say: Say) -> None:
             from harness.worker.judge import judge
 
             judge(job, say)
+        elif kind == "observe":
+            from harness.worker.observe import observe
+
+            observe(job, say)
         elif kind == "time":
             from harness.worker.timer import time_cell
 

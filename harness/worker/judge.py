@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from harness.checks.catalogue import CELL_CHECKS
 from harness.checks.evidence import Answer
 from harness.checks.originals import originals
 from harness.checks.run import verdicts
@@ -187,7 +188,10 @@ def _outcome(
         declared = candidate.description.declared(verdict.check, case, verdict.variant, verdict.region)
         if declared is not None:
             status, reason = Status.DECLARED, f"{declared.reason} ({declared.text}; {reason})"
-        elif (as_torch := declared_for_torch(verdict, case, inputs, answer, job)) is not None:
+        elif verdict.check in CELL_CHECKS and (
+            # the others have asked this of each of their own answers, of which this cell's is but one
+            as_torch := declared_for_torch(verdict, case, inputs, answer, job)
+        ):
             status, reason = Status.DECLARED, f"as torch: {as_torch} ({reason})"
     return Outcome(
         case=case, implementation=candidate.description.name, kind=JUDGED, check=verdict.check, status=status,
