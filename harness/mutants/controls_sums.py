@@ -150,3 +150,25 @@ def shift_above_the_maximum(call: Call) -> Tensor:
         return moved - torch.log(torch.exp(moved).sum(1, keepdim=True))
 
     return composed(log_probabilities, call)
+
+
+@control("the maximum is subtracted inside autograd, so that rounding is left in the gradient of the largest logit")
+def maximum_not_detached(call: Call) -> Tensor:
+    def log_probabilities(rows: Tensor) -> Tensor:
+        top = rows.amax(1, keepdim=True)
+        moved = rows - torch.where(top.isneginf(), 0, top)
+        return moved - torch.log(torch.exp(moved).sum(1, keepdim=True))
+
+    return composed(log_probabilities, call)
+
+
+@control("log-sum-exp of log-sum-exps of 33 classes each, unshifted: its roundings add up")
+def joined_log_sums(call: Call) -> Tensor:
+    def log_probabilities(rows: Tensor) -> Tensor:
+        parts = [part.logsumexp(1) for part in rows.split(33, 1)]
+        # of parts that are all masked the gradient of a second log-sum-exp would be NaN
+        value = torch.stack([part.detach() for part in parts], 1).logsumexp(1, keepdim=True)
+        whole = rows.logsumexp(1, keepdim=True)
+        return rows - (value + (whole - whole.detach()))
+
+    return composed(log_probabilities, call)

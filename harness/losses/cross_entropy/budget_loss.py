@@ -2,7 +2,7 @@
 
 For one class i of a row, l_i = L + d_i (minus its log-probability), with the errors th and E_L of the row's sum:
 
-    E_i = (E_L + u d_i)(1 + u) + u l_i            shifted        (u |lse| in place of u d_i: order lse)
+    E_i = (E_L + u d_i)(1 + u) + u l_i            shifted        (order lse: u Λ in place of u d_i, Λ of RowErrors)
     E_i + ½ ulp_stored(l_i + E_i)                 where log-probabilities are stored in the output dtype
     E_i = (th1 s1 / (1 + s1) + c_l u L + u d_i)(1 + u) + [d_i > 0] u l_i        grade ``relative``, with
           th1 = u [(1 + k_e) D1 + c_e + h]      (s1 may lose half the smallest subnormal number per class besides)

@@ -103,7 +103,11 @@ class SumError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowErrors:
-    """What the budgets of k rows share, float64 (k,): ``log_sum`` L, ``lse`` |a + L|, each kind's errors of the sum."""
+    """What the budgets of k rows share, float64 (k,): ``log_sum`` L, each kind's errors of the sum, and ``lse``.
+
+    ``lse`` is the sum of the absolute values of the log-sum-exps that are rounded on the way where parts of a row are
+    joined two by two: |a + L| once, and at most |a + L| + D + L for each of the ⌈log2 C⌉ levels below.
+    """
 
     log_sum: Array
     lse: Array
@@ -125,8 +129,11 @@ def row_errors(rows: Softmax, rules: Rules) -> RowErrors:
         key = (kind.depth, kind.stored)
         if key not in known:
             known[key] = _sum_error(fixed, log_sum, kind, rules.u)
+    lse, levels = np.abs(plain_float(rows.top + rows.log_sum)), (rows.x.shape[1] - 1).bit_length()
+    with np.errstate(over="ignore"):
+        joined = np.minimum(lse + levels * (lse + spread + log_sum), np.finfo(np.float64).max)
     return RowErrors(
-        log_sum=log_sum, lse=np.abs(plain_float(rows.top + rows.log_sum)),
+        log_sum=log_sum, lse=joined,
         of={kind: known[kind.depth, kind.stored] for kind in kinds},
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from harness.losses.cross_entropy.budget_loss import final_rows, reduced, row_bu
 from harness.losses.cross_entropy.grades import RowErrors, Rules, plain_float, row_errors
 from harness.losses.cross_entropy.oracle import grad_logits_of, grad_target_of
 from harness.losses.cross_entropy.problem import CrossEntropyInputs, Mass, Problem
+from harness.losses.cross_entropy.residue import Residue
 from harness.losses.cross_entropy.truth import Piece, piece_of, reduce_losses, weight_terms
 from harness.numerics.blocks import Block, blocks, class_rows, flat_rows, full_index, row_index, to_numpy
 from harness.numerics.evaluation import GRADES, Evaluation
@@ -51,6 +52,7 @@ class Judge:
         self._loss_budgets = {grade: np.zeros(len(problem.kept)) for grade in GRADES}
         self._by_weight = np.zeros(problem.classes, dtype=problem.real)
         self._overflows = np.zeros(len(problem.kept), dtype=bool)
+        self._infinite = np.zeros(len(problem.kept), dtype=bool)
         self._weight_undefined = np.zeros(problem.classes, dtype=bool)
         self._weight_budgets = {grade: np.zeros(problem.classes) for grade in _GRADIENT_GRADES}
 
@@ -93,6 +95,7 @@ class Judge:
         errors = row_errors(piece.rows, self._rules)
         if self._loss is not None:
             self._losses[where] = piece.terms.value
+            self._infinite[where] = piece.rows.top == np.inf
             self._overflows[where] = piece.overflows(self._rules.out)
             for grade, budget in row_budgets(piece, errors, self._problem, self._rules).items():
                 self._loss_budgets[grade][where] = budget
@@ -116,7 +119,8 @@ class Judge:
     def _logits(self, piece: Piece, errors: RowErrors, where: Array) -> None:
         found = self._found("logits", piece.block, piece.kept)
         if not piece.counted.all():
-            odd = ~piece.counted
+            # x - lse, with +inf for both or for the larger: NaN in one formula, a limit in another
+            odd = ~piece.counted & (piece.rows.top != np.inf)
             nan = np.full_like(found[odd], np.nan)
             exact = {"standard": partial(np.zeros, nan.shape)}
             column = None if piece.mass.column is None else piece.mass.column[odd]
@@ -126,6 +130,13 @@ class Judge:
             piece, errors, found, where = piece.take(keep), errors.take(keep), found[keep], where[keep]
         gradient = grad_logits_of(piece.rows, piece.mass, piece.scale)
         other, target = _logit_budgets(self._budget(piece, errors), piece.mass, gradient)
+        if piece.mass.spread is None and not self._rules.rounds:
+            assert piece.mass.column is not None
+            residue = Residue(
+                truth=gradient, found=found, column=piece.mass.column, reach=piece.rows.reach, u=self._rules.u
+            )
+            target = {**target, "standard": residue.at_target(target["standard"], other["standard"])}
+            other = {**other, "standard": residue.at_top(other["standard"])}
         self._by_column(gradient, found, where, column=piece.mass.column, other=other, target=target)
 
     def _by_column(
@@ -201,6 +212,8 @@ class Judge:
     def _judge_loss(self, found: Array) -> None:
         kept, problem, rules = self._problem.kept, self._problem, self._rules
         if problem.reduction == "none":
+            # of a logit of +inf the loss is NaN as torch's, or its limit
+            self._losses[self._infinite & (found == np.inf)] = np.inf
             budgets = final_rows(self._losses, self._loss_budgets, rules)
             for region, chosen in (("loss", kept), ("ignored", ~kept)):
                 where = np.flatnonzero(chosen)
@@ -212,6 +225,8 @@ class Judge:
             return
         losses = self._losses[kept]
         result = reduce_losses(problem, losses)
+        if self._infinite.any() and not np.isnan(self._losses[~self._infinite]).any() and (found == np.inf).all():
+            result = np.full_like(result, np.inf)
         budgets = reduced(result, losses, {g: b[kept] for g, b in self._loss_budgets.items()}, problem, rules)
         made = _given(budgets, slice(None), None)
         whole = Comparison(truth=result.reshape(1), found=found, locate=lambda at: ())
