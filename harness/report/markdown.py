@@ -11,7 +11,18 @@ from harness.core.status import Status
 from harness.report import tables
 from harness.report.memory import memory_lines
 from harness.report.rows import GRADES, Row, collect, implementations
-from harness.report.text import clip, count, duration, extras_text, plain, shape_text, size, speedup, verdict_facts
+from harness.report.text import (
+    clip,
+    count,
+    duration,
+    extras_text,
+    plain,
+    shape_text,
+    share,
+    size,
+    speedup,
+    verdict_facts,
+)  # fmt: skip
 from harness.store import Run
 
 #: Findings listed one by one; ``cells.jsonl`` holds all.
@@ -146,12 +157,19 @@ def _memory(groups: Sequence[tables.Group], names: Sequence[str]) -> str:
     shown = [name for name in names if any(name in line.peak_bytes or name in line.first_call_ns for line in lines)]
     body = [
         [line.shape, inline(line.dtype), inline(line.device), line.pass_]
-        + [f"{size(line.peak_bytes.get(name))}, {duration(line.first_call_ns.get(name))}" for name in shown]
+        + [
+            f"{size(line.peak_bytes.get(name))}, {duration(line.first_call_ns.get(name))}, "
+            f"{share(line.roofline_fraction.get(name))}"
+            for name in shown
+        ]
         for line in lines
     ]
-    note = "Peak memory above the inputs, and the first call in a fresh process; the largest over regimes and options."
+    note = (
+        "Peak memory above the inputs, the first call in a fresh process, and the roofline fraction (least possible "
+        "time ÷ median time); the worst over regimes and options."
+    )
     head = ["shape", "dtype", "device", "pass", *map(inline, shown)]
-    return f"## Memory and first call\n\n{note}\n\n" + table(head, body, 4)
+    return f"## Memory, first call and roofline\n\n{note}\n\n" + table(head, body, 4)
 
 
 def _findings(title: str, outcomes: Sequence[Outcome], none: str) -> str:

@@ -1,9 +1,10 @@
-"""Peak memory and first call per shape, dtype, device and pass: the largest over regimes and options."""
+"""Peak memory, first call and roofline fraction per shape, dtype, device and pass: the worst of regimes and options."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from harness.report.tables import Group
 from harness.report.text import shape_text
@@ -11,7 +12,8 @@ from harness.report.text import shape_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryLine:
-    """One line of the memory table: largest peak above the inputs and slowest first call, by implementation."""
+    """One line of the memory table, by implementation: largest peak above the inputs, slowest first call, and least
+    ``roofline_fraction`` (least possible time ÷ median)."""
 
     device: str
     pass_: str
@@ -19,21 +21,28 @@ class MemoryLine:
     dtype: str
     peak_bytes: Mapping[str, float]
     first_call_ns: Mapping[str, float]
+    roofline_fraction: Mapping[str, float]
+
+
+#: Metric → which of two values over regimes is the worse one.
+_WORSE: Mapping[str, Callable[[float, float], float]] = MappingProxyType(
+    {"peak_bytes": max, "first_call_ns": max, "roofline_fraction": min}
+)
 
 
 def memory_lines(groups: Sequence[Group]) -> tuple[MemoryLine, ...]:
     """Lines in the order of the speed tables; cells without any such figure have none."""
-    found: dict[tuple[str, str, str, str], tuple[dict[str, float], dict[str, float]]] = {}
+    found: dict[tuple[str, str, str, str], dict[str, dict[str, float]]] = {}
     for group in groups:
         for line in group.lines:
             key = (group.device, group.pass_, shape_text(line.case), line.case.dtype)
             for name, row in line.rows.items():
-                for place, metric in enumerate(("peak_bytes", "first_call_ns")):
+                for metric, worse in _WORSE.items():
                     value = row.metric(metric) if row.is_timed else None
                     if value is not None:
-                        largest = found.setdefault(key, ({}, {}))[place]
-                        largest[name] = max(value, largest.get(name, value))
+                        worst = found.setdefault(key, {metric: {} for metric in _WORSE})[metric]
+                        worst[name] = worse(value, worst.get(name, value))
     return tuple(
-        MemoryLine(device=device, pass_=pass_, shape=shape, dtype=dtype, peak_bytes=peaks, first_call_ns=firsts)
-        for (device, pass_, shape, dtype), (peaks, firsts) in found.items()
+        MemoryLine(device=device, pass_=pass_, shape=shape, dtype=dtype, **figures)
+        for (device, pass_, shape, dtype), figures in found.items()
     )

@@ -12,7 +12,7 @@ from harness.report import tables
 from harness.report.markup import Html, el, join
 from harness.report.memory import memory_lines
 from harness.report.rows import Row
-from harness.report.text import duration, extras_text, shape_text, size, speedup
+from harness.report.text import duration, extras_text, shape_text, share, size, speedup
 
 Mark = Callable[..., str]
 _SHAPES = 6
@@ -175,7 +175,12 @@ def memory_section(groups: Sequence[tables.Group], names: Sequence[str], mark: M
     for line in lines:
         case = replace(sample, device=line.device, pass_=line.pass_, dtype=line.dtype)
         cells = [
-            el("td", size(line.peak_bytes.get(name)), el("small", duration(line.first_call_ns.get(name))), class_="n")
+            el(
+                "td",
+                size(line.peak_bytes.get(name)),
+                el("small", f"{duration(line.first_call_ns.get(name))} · {share(line.roofline_fraction.get(name))}"),
+                class_="n",
+            )
             for name in shown
         ]
         label = [
@@ -186,9 +191,14 @@ def memory_section(groups: Sequence[tables.Group], names: Sequence[str], mark: M
     head = el("tr", [el("th", title, scope="col") for title in ("shape", "dtype", "device", "pass", *shown)])
     note = (
         "Peak memory above the inputs, measured where the implementation was alone, and below it the first call in a "
-        "fresh process, compilation included. The largest over regimes and options."
+        "fresh process, compilation included, and the roofline fraction: least possible time ÷ median time. The worst "
+        "over regimes and options."
     )
     table = el("table", el("thead", head), el("tbody", body))
     return el(
-        "section", el("h2", "Memory and first call"), el("p", note), el("div", table, class_="scroll"), id="memory"
+        "section",
+        el("h2", "Memory, first call and roofline"),
+        el("p", note),
+        el("div", table, class_="scroll"),
+        id="memory",
     )

@@ -23,6 +23,7 @@ from harness.report.text import (
     extras_text,
     plain,
     shape_text,
+    share,
     size,
     speedup,
     verdict_facts,
@@ -34,7 +35,8 @@ MAX_WIDTH = 100
 MAX_FAULTS = 50
 _NAME = 13
 _LABEL = 24
-_COST = 14
+_COST = 19
+_COSTS = "peak memory above the inputs, first call, roofline fraction"
 _FACTS = ("ratio", "ulp_error", "region", "grade", "required_grade", "seed")
 _STYLES = {Status.PASSED: "green", Status.DECLARED: "yellow"}
 
@@ -152,7 +154,12 @@ def _memory(console: Console, lines: Sequence[MemoryLine], shown: Sequence[str],
                 table.add_column(Text(break_name(name, _COST)), justify="right", no_wrap=True, max_width=_COST)
             for line in mine:
                 table.add_row(line.shape, Text(plain(line.dtype)), *(_cost(line, name) for name in chunk))
-            _print(console, table, f"{device} · {pass_}: peak memory above the inputs, first call", width)
+            _print(
+                console,
+                table,
+                f"{device} · {pass_}: {_COSTS}",
+                width,
+            )
         console.print()
 
 
@@ -160,7 +167,8 @@ def _cost(line: MemoryLine, name: str) -> str:
     peak, first = line.peak_bytes.get(name), line.first_call_ns.get(name)
     if peak is None and first is None:
         return "–"
-    return f"{size(peak).replace(' ', '')} {duration(first).replace(' ', ''):>6}"
+    roofline = share(line.roofline_fraction.get(name)).replace(" ", "")
+    return f"{size(peak).replace(' ', '')} {duration(first).replace(' ', ''):>6} {roofline:>4}"
 
 
 def _untimed(console: Console, rows: Sequence[Row], width: int) -> None:

@@ -120,3 +120,10 @@ def _scaled(value: float | None, units: tuple[tuple[float, str], ...]) -> str:
     if number >= 1000 or number == int(number):
         return f"{number:.0f} {unit}"
     return f"{number:.3g} {unit}"
+
+
+def share(fraction: float | None) -> str:
+    """A part of a whole in percent, as ``12 %``; ``<1 %`` for less."""
+    if fraction is None:
+        return "–"
+    return f"{100 * fraction:.0f} %" if fraction >= 0.01 else "<1 %"

@@ -184,7 +184,7 @@ def test_markdown_has_its_sections_and_tables_of_equal_width(tmp_path):
         "Correctness",
         "Stability",
         "Speed",
-        "Memory and first call",
+        "Memory, first call and roofline",
         "Findings",
         "Declared differences",
         "Environment",
