@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -110,6 +111,7 @@ def losses_added_in_half(call: Call) -> Tensor:
     caught_by="precision",
     source="linkedin/Liger-Kernel#1432",
     dtypes=("float32", "bfloat16", "float16"),
+    grade="tight",
 )
 def probabilities_stored_in_half(call: Call) -> Tensor:
     if call.logits.dtype not in _HALVES:
@@ -193,11 +195,15 @@ def infinity_hidden(call: Call) -> Tensor:
     return reduced(call, torch.where(losses == torch.inf, 1e4, losses))
 
 
-@mutant("a +inf logit gives an infinite loss instead of NaN", caught_by="stability", source="ml-explore/mlx#576")
-def infinite_logit_gives_infinity(call: Call) -> Tensor:
+@mutant(
+    "a +inf logit gives a loss of log C, as if all logits were equal, instead of NaN or +inf",
+    caught_by="stability",
+    source="ml-explore/mlx#576",
+)
+def infinite_logit_gives_a_number(call: Call) -> Tensor:
     infinite = call.logits.isposinf().any(1)
     losses = wide_losses(call)
-    return reduced(call, torch.where(infinite & kept(call), torch.inf, losses))
+    return reduced(call, torch.where(infinite & kept(call), math.log(call.logits.shape[1]), losses))
 
 
 @mutant(
