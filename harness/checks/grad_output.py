@@ -80,7 +80,7 @@ def _twice(probe: Probe) -> Verdict:
     if not isinstance(found, tuple):
         return probe.unsupported("twice", f"a second backward through one graph (retain_graph) raises {found.reason}")
     one, two, kept = found
-    if not torch.equal(one.gradients["logits"], kept):
+    if not torch.allclose(one.gradients["logits"], kept, rtol=0, atol=0, equal_nan=True):
         return probe.failed(
             "twice", "the second backward changed the gradient that the first one had returned", "gradient"
         )

@@ -51,7 +51,7 @@ def _many_calls(evidence: Evidence) -> Sequence[Asked]:
     """Hundreds of calls, each with other contents in the same tensors; some at random are judged, and the last."""
     case = evidence.case
     function = evidence.function(case, evidence.inputs)
-    pool = [evidence.inputs, *others(case, 7)]
+    pool = [evidence.inputs, *others(evidence, 7)]
     logits, target = leaf(evidence.inputs.logits.clone()), evidence.inputs.target.clone()
     draw, found = random.Random(case.seed), []
     until = perf_counter() + _SECONDS

@@ -17,6 +17,7 @@ from harness.core.case import Case
 from harness.core.outcome import Verdict
 from harness.core.status import Status
 from harness.inputs.build import Inputs, build_inputs
+from harness.inputs.catalogue import refusal
 
 _REPEATS = 5
 _FILLS = (float("nan"), 1e30, -1.0, 0.5)
@@ -59,7 +60,7 @@ def judged_calls(probe: Probe, variant: str, found: Sequence[Asked] | Refusal) -
 
 
 def ask(function: Function, inputs: Inputs) -> Answer:
-    """One forward and backward, its results copied."""
+    """One forward and backward through ``function``, its results copied."""
     logits = leaf(inputs.logits)
     answer = gradients_of(function(logits, inputs.target), {"logits": logits}, inputs.grad_output)
     loss = answer.loss.clone() if isinstance(answer.loss, torch.Tensor) else answer.loss
@@ -76,40 +77,45 @@ def same_bits(one: Answer, other: Answer) -> bool:
     )
 
 
-def others(case: Case, count: int) -> list[Inputs]:
-    """Inputs of the same case with other contents."""
-    return [build_inputs(replace(case, seed=case.seed + 101 + index)) for index in range(count)]
+def others(evidence: Evidence, count: int) -> list[Inputs]:
+    """Inputs of the same case with other contents; the weight, an option of the callable, stays."""
+    case, weight = evidence.case, evidence.inputs.weight
+    drawn = (build_inputs(replace(case, seed=case.seed + 101 + index)) for index in range(count))
+    return [replace(inputs, weight=weight) for inputs in drawn]
+
+
+def _asked(evidence: Evidence, case: Case, inputs: Inputs) -> Asked:
+    """One call with the options of ``case`` and the weight of ``inputs``, one entry per class."""
+    return case, inputs, ask(evidence.function(case, inputs), inputs)
 
 
 def _repeated(evidence: Evidence) -> list[Asked]:
-    function = evidence.function(evidence.case, evidence.inputs)
-    return [(evidence.case, evidence.inputs, ask(function, evidence.inputs)) for _ in range(_REPEATS)]
+    return [_asked(evidence, evidence.case, evidence.inputs) for _ in range(_REPEATS)]
 
 
 def _order(evidence: Evidence) -> list[Asked]:
     """The same calls in two orders, the cell's own first, in the middle and last."""
-    function = evidence.function(evidence.case, evidence.inputs)
-    a, (b, c) = evidence.inputs, others(evidence.case, 2)
-    return [(evidence.case, inputs, ask(function, inputs)) for inputs in (a, b, c, a, c, b, a)]
+    a, (b, c) = evidence.inputs, others(evidence, 2)
+    return [_asked(evidence, evidence.case, inputs) for inputs in (a, b, c, a, c, b, a)]
 
 
 def _shapes(evidence: Evidence) -> list[Asked]:
-    """Calls of a smaller and a larger shape in between, through the same callable."""
+    """Calls of a smaller and a larger shape in between."""
     case = evidence.case
-    function = evidence.function(case, evidence.inputs)
     asked = [(case, evidence.inputs)]
     for batch, classes in ((3, 7), (2 * case.batch + 1, 2 * case.classes + 3)):
         other = replace(case, batch=batch, classes=classes)
-        asked += [(other, build_inputs(other)), (case, evidence.inputs)]
-    return [(each, inputs, ask(function, inputs)) for each, inputs in asked]
+        if refusal(other) is None:
+            asked += [(other, build_inputs(other)), (case, evidence.inputs)]
+    return [_asked(evidence, each, inputs) for each, inputs in asked]
 
 
 def _freed_memory(evidence: Evidence) -> list[Asked]:
     """Memory freed just before the call holds NaN, then large and plausible numbers: none may come back."""
-    function, found = evidence.function(evidence.case, evidence.inputs), []
+    found = []
     for fill in _FILLS:
         _poison(evidence.inputs, fill)
-        found.append((evidence.case, evidence.inputs, ask(function, evidence.inputs)))
+        found.append(_asked(evidence, evidence.case, evidence.inputs))
     return found
 
 
@@ -131,12 +137,13 @@ def _same_storage(evidence: Evidence) -> list[Asked]:
     """New contents in the same tensors: same object, same address, same shape."""
     case = evidence.case
     logits, target = leaf(evidence.inputs.logits.clone()), evidence.inputs.target.clone()
-    function, found = evidence.function(case, evidence.inputs), []
-    for inputs in (evidence.inputs, *others(case, 2), evidence.inputs):
+    found = []
+    for inputs in (evidence.inputs, *others(evidence, 2), evidence.inputs):
         with torch.no_grad():
             logits.copy_(inputs.logits)
             target.copy_(inputs.target)
-        answer = gradients_of(function(logits, target), {"logits": logits}, inputs.grad_output)
+        loss = evidence.function(case, inputs)(logits, target)
+        answer = gradients_of(loss, {"logits": logits}, inputs.grad_output)
         found.append((case, inputs, replace(answer, loss=answer.loss.clone())))
     return found
 
@@ -144,9 +151,8 @@ def _same_storage(evidence: Evidence) -> list[Asked]:
 def _position(evidence: Evidence) -> list[Asked]:
     """The rows at other places of the batch."""
     case, inputs = evidence.case, evidence.inputs
-    function = evidence.function(case, inputs)
     found = []
     for shift in (0, 1, case.batch // 2):
         moved = replace(inputs, logits=inputs.logits.roll(shift, 0), target=inputs.target.roll(shift, 0))
-        found.append((case, moved, ask(function, moved)))
+        found.append(_asked(evidence, case, moved))
     return found
