@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from harness.cli_search import register
 from harness.core.errors import HarnessError, InternalError, UsageError
 from harness.core.status import EXIT_FAULT
 from harness.runner.asked import Asked
@@ -59,6 +60,10 @@ Device = Annotated[
     str | None, typer.Option(help="Run every cell on this device: cpu, cuda, cuda:N, triton-interpreter.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print faults and the result only.")]
+
+
+def _console() -> Console:
+    return Console()
 
 
 @app.command()
@@ -225,6 +230,9 @@ def doctor(
     raise typer.Exit(command(device=_device(device) or "cpu", seconds=seconds, console=_console(), json_path=json))
 
 
+register(app, _console)
+
+
 def main() -> None:
     """Entry point: one clear message for every error, a traceback only with ``--debug``."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
@@ -258,10 +266,6 @@ def _debug(arguments: list[str]) -> None:
 
 def _complain(text: str) -> None:
     Console(stderr=True, highlight=False).print(f"error: {text}", markup=False, soft_wrap=True)
-
-
-def _console() -> Console:
-    return Console()
 
 
 def _device(text: str | None) -> str | None:

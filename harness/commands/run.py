@@ -147,6 +147,7 @@ def _described(implementation: Implementation) -> Mapping[str, Any]:
         "name": implementation.name,
         "summary": implementation.summary,
         "origin": implementation.origin,
+        "reference": implementation.reference,
         "unavailable": implementation.unavailable,
         "failed": implementation.failed,
         "expect": {e.text: e.reason for e in implementation.expect},

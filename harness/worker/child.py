@@ -53,6 +53,10 @@ def _serve(job: Mapping[str, Any], say: Say) -> None:
             from harness.worker.observe import observe
 
             observe(job, say)
+        elif kind == "capture":
+            from harness.worker.capture import capture
+
+            capture(job, say)
         elif kind == "time":
             from harness.worker.timer import time_cell
 

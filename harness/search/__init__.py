@@ -1,0 +1,1 @@
+"""Looking for failures: cells drawn and shrunk (``fuzz``), and standalone scripts that show one (``repro``)."""
