@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness.cli_search import register
+from harness import cli_claims, cli_search
 from harness.core.errors import HarnessError, InternalError, UsageError
 from harness.core.status import EXIT_FAULT
 from harness.runner.asked import Asked
@@ -230,7 +230,8 @@ def doctor(
     raise typer.Exit(command(device=_device(device) or "cpu", seconds=seconds, console=_console(), json_path=json))
 
 
-register(app, _console)
+cli_search.register(app, _console)
+cli_claims.register(app, _console)
 
 
 def main() -> None:

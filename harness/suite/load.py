@@ -24,7 +24,14 @@ def load_suite(source: Path | str, families: Mapping[str, Family]) -> Suite:
     # pydantic takes 0.2 s to import: `--help` and `list` must not pay for it
     from harness.suite.schema import suite_of
 
-    return suite_of(read_document(find_suite(source)), families)
+    document = read_document(find_suite(source))
+    if "claims" in document.values:
+        raise SuiteError(
+            f"{document.source}:{document.line(('claims',))}: claims\n"
+            "  found:   a file of claims, which has no cells to run\n"
+            f"  allowed: python -m harness claims {source}"
+        )
+    return suite_of(document, families)
 
 
 def find_suite(text: Path | str, folder: Path | None = None) -> Path:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from harness.core.family import Family
 from harness.suite.fields import Text, as_list, entry_model
 from harness.suite.model import CELL_CHECKS, CHECKS, SHAPE, AxisValue, Entry, Gate, Limits, Suite, Timing
 from harness.suite.problems import Problem, closest, found_text, key_path, suite_error
 from harness.suite.sizes import parse_bytes
+from harness.suite.validate import problem_at, read_mapping
 from harness.suite.yaml_text import Document, KeyPath
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
@@ -117,7 +118,7 @@ def suite_of(document: Document, families: Mapping[str, Family]) -> Suite:
         SuiteError: anything in it is unknown, missing, of a wrong type or out of range; all such problems together.
     """
     problems: list[Problem] = []
-    top = _read(SuiteText, document.values, (), document, problems)
+    top = read_mapping(SuiteText, document.values, (), document, problems)
     sections = {name: document.values.get(name, {}) for name in ("timing", "gate", "limits")}
     timing = _section(TimingText, sections["timing"], "timing", document, problems)
     gate = _section(GateText, sections["gate"], "gate", document, problems)
@@ -144,7 +145,7 @@ def suite_of(document: Document, families: Mapping[str, Family]) -> Suite:
 def _section(
     model: type[_TextModel], value: object, name: str, document: Document, problems: list[Problem]
 ) -> _TextModel | None:
-    return _read(model, value, (name,), document, problems) if isinstance(value, dict) else None
+    return read_mapping(model, value, (name,), document, problems) if isinstance(value, dict) else None
 
 
 def _entries(document: Document, families: Mapping[str, Family], problems: list[Problem]) -> tuple[Entry, ...]:
@@ -158,15 +159,15 @@ def _entry(
 ) -> Entry | None:
     path: KeyPath = ("cases", index)
     if not isinstance(value, dict):
-        problems.append(_problem(document, path, found_text(value), "a mapping of axes, e.g. {loss: …, batch: …}"))
+        problems.append(problem_at(document, path, found_text(value), "a mapping of axes, e.g. {loss: …, batch: …}"))
         return None
     loss = value.get("loss")
     if not isinstance(loss, str) or loss not in families:
         found = "no such key" if "loss" not in value else found_text(loss) + closest(str(loss), families)
-        problems.append(_problem(document, (*path, "loss"), found, f"a loss: {', '.join(families)}"))
+        problems.append(problem_at(document, (*path, "loss"), found, f"a loss: {', '.join(families)}"))
         return None
     family, before = families[loss], len(problems)
-    read = _read(entry_model(family), value, path, document, problems)
+    read = read_mapping(entry_model(family), value, path, document, problems)
     problems.extend(_shape_problems(family, value, path, document))
     if read is None or len(problems) > before:
         return None
@@ -184,57 +185,12 @@ def _shape_problems(family: Family, value: Mapping[str, object], path: KeyPath, 
     if SHAPE not in value:
         missing = [name for name in required if name not in value]
         allowed = f"{' and '.join(sizes)}, or shape in their place"
-        return [_problem(document, path, f"no {' and no '.join(missing)}", allowed)] if missing else []
+        return [problem_at(document, path, f"no {' and no '.join(missing)}", allowed)] if missing else []
     return [
-        _problem(document, (*path, name), f"{name} and shape together", f"either shape, or {' and '.join(sizes)}")
+        problem_at(document, (*path, name), f"{name} and shape together", f"either shape, or {' and '.join(sizes)}")
         for name in sizes
         if name in value
     ]
-
-
-def _read(
-    model: type[_TextModel], value: object, path: KeyPath, document: Document, problems: list[Problem]
-) -> _TextModel | None:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        fields = {field.alias or name: field.description or "" for name, field in model.model_fields.items()}
-        seen: set[KeyPath] = set()
-        for item in error.errors(include_url=False, include_context=False):
-            problem = _translate(dict(item), value, path, document, fields)
-            # a union reports one error per member; one is enough for a person
-            place = document.known((*path, *item["loc"]))
-            if place not in seen or item["type"] == "missing":
-                problems.append(problem)
-            seen.add(place)
-        return None
-
-
-def _translate(
-    item: Mapping[str, Any], value: object, path: KeyPath, document: Document, fields: Mapping[str, str]
-) -> Problem:
-    location: KeyPath = tuple(item["loc"])
-    name = str(location[0]) if location else ""
-    if item["type"] == "extra_forbidden":
-        found = f"unknown key {name!r}{closest(name, fields)}"
-        return _problem(document, (*path, *location), found, ", ".join(fields))
-    allowed = fields.get(name, "a mapping")
-    if item["type"] == "missing":
-        return Problem(line=document.line(path), key=key_path((*path, *location)), found="no such key", allowed=allowed)
-    place = document.known((*path, *location))
-    stood = _at(value, place[len(path) :])
-    hint = closest(stood, allowed.split(", ")) if isinstance(stood, str) else ""
-    return _problem(document, place, found_text(stood) + hint, allowed)
-
-
-def _at(value: object, path: KeyPath) -> object:
-    for part in path:
-        value = value[part] if isinstance(value, dict | list) else None  # pyright: ignore[reportCallIssue, reportArgumentType]
-    return value
-
-
-def _problem(document: Document, path: KeyPath, found: str, allowed: str) -> Problem:
-    return Problem(line=document.line(path), key=key_path(path), found=found, allowed=allowed)
 
 
 def _as_sequence(value: object) -> list[object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import importlib
 import json
 import os
 import signal
@@ -12,10 +13,20 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from types import MappingProxyType
 from typing import Any
 
 #: Sends one message to the parent.
 Say = Callable[[Mapping[str, Any]], None]
+
+#: Jobs of packages that stand above this one: name → module and function.
+UPPER_JOBS: Mapping[str, str] = MappingProxyType(
+    {
+        "claims": "harness.claims.job:answer",
+        "train": "harness.training.job:train",
+        "train_reference": "harness.training.job:train_reference",
+    }
+)
 
 _PR_SET_PDEATHSIG = 1
 
@@ -69,6 +80,10 @@ def _serve(job: Mapping[str, Any], say: Say) -> None:
             from harness.worker.describe import describe_devices
 
             describe_devices(say)
+        elif kind in UPPER_JOBS:
+            # what stands above the worker in the layers is found by name, inside the worker
+            module, _, function = UPPER_JOBS[kind].partition(":")
+            getattr(importlib.import_module(module), function)(job, say)
     except Exception as error:
         say({"internal": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()})
 
