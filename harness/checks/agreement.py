@@ -9,6 +9,7 @@ import torch
 from harness.checks.evidence import Evidence, mask_verdict, verdict_of
 from harness.core.outcome import Verdict
 from harness.core.status import Status
+from harness.losses.catalogue import family_of
 
 
 def agreement(evidence: Evidence) -> Iterator[Verdict]:
@@ -33,7 +34,7 @@ def form_fault(evidence: Evidence) -> str | None:
     loss, case = evidence.answer.loss, evidence.case
     if not isinstance(loss, torch.Tensor):
         return f"returned {type(loss).__name__}, not a tensor"
-    expected = (case.batch, *case.dims) if case.reduction == "none" else ()
+    expected = family_of(case.loss).output(case)
     if tuple(loss.shape) != expected:
         return f"the loss has shape {tuple(loss.shape)}, torch gives {expected} for reduction={case.reduction}"
     if not loss.dtype.is_floating_point:

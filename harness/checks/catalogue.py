@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from harness.checks.cases import OWN_CASES
 from harness.core.case import Case
+from harness.losses.catalogue import family_of
 from harness.suite.model import CELL_CHECKS, CHECKS
 
 #: What a cell must pass before its speed is shown.
@@ -27,10 +28,17 @@ def questions(cases: Sequence[Case], checks: Iterable[str], *, thorough: bool = 
         asked[case] = tuple(c for c in CELL_CHECKS if c in wanted and (c != "gradient" or case.needs_gradient))
     for anchor in _anchors(cases):
         for name in CHECKS:
-            if name in wanted and name in OWN_CASES:
-                for case in OWN_CASES[name](anchor, thorough):
-                    asked[case] = (*asked.get(case, ()), name)
+            for case in _own_cases(name, anchor, thorough) if name in wanted else ():
+                asked[case] = (*asked.get(case, ()), name)
     return MappingProxyType({case: names for case, names in asked.items() if names})
+
+
+def _own_cases(check: str, anchor: Case, thorough: bool) -> Iterable[Case]:
+    """The cells that ``check`` brings itself for the loss, device and dtype of ``anchor``."""
+    family = family_of(anchor.loss)
+    if check not in family.checks or check not in OWN_CASES:
+        return ()
+    return OWN_CASES[check](anchor, thorough) if family.cells is None else family.cells(check, anchor, thorough)
 
 
 def _anchors(cases: Sequence[Case]) -> list[Case]:

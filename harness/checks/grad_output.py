@@ -13,6 +13,7 @@ from harness.checks.required import required_gradients
 from harness.checks.second_order import second_order
 from harness.core.outcome import Verdict
 from harness.core.status import Status
+from harness.losses.catalogue import family_of
 
 
 def grad_output(evidence: Evidence) -> Iterator[Verdict]:
@@ -22,12 +23,15 @@ def grad_output(evidence: Evidence) -> Iterator[Verdict]:
     yield plain
     if plain.status is Status.FAILED:
         return
-    if evidence.case.target_kind == "index":
+    family = family_of(evidence.case.loss)
+    if evidence.case.target_kind == "index" or not family.has_classes:
         for name, upstream in upstreams(evidence.inputs.grad_output, evidence.case.seed):
             yield probe.called(name, evidence.case, replace(evidence.inputs, grad_output=upstream))
         yield _twice(probe)
-        yield from _shared_logits(probe)
-        yield from second_order(probe)
+        if evidence.inputs.target is not None:
+            yield from _shared_logits(probe)
+        if family.has_curvature:
+            yield from second_order(probe)
     yield from required_gradients(probe)
 
 

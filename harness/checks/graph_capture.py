@@ -8,7 +8,7 @@ import torch
 
 from harness.checks.evidence import Answer, Evidence
 from harness.checks.probe import leaf
-from harness.inputs.build import build_inputs
+from harness.losses.inputs import build_inputs
 
 #: Calls on a side stream before capture, as torch's own documentation asks for.
 _WARMUPS = 3

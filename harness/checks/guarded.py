@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -27,8 +27,9 @@ class Guarded:
     def changes(self) -> list[str]:
         """What is no longer as it was: bytes, version counters, and what autograd keeps on the inputs."""
         found = []
+        tensors = self.inputs.tensors()
         for name, storage in self.storages.items():
-            given = getattr(self.inputs, name)
+            given = tensors[name]
             if not torch.equal(storage.view(torch.uint8), self.bytes_before[name]):
                 inside = not torch.equal(_bytes(given.contiguous()), self._before(name, given))
                 found.append(f"{name}" if inside else f"memory around {name} that is not its own")
@@ -36,7 +37,8 @@ class Guarded:
                 found.append(f"the version counter of {name}, which says it was written to")
         if self.logits.grad is not None:
             found.append("logits.grad, where a gradient was accumulated")
-        if not self.logits.requires_grad or self.inputs.target.requires_grad:
+        target = self.inputs.target
+        if not self.logits.requires_grad or (target is not None and target.requires_grad):
             found.append("requires_grad of an input")
         if self.logits.shape != self.inputs.logits.shape or self.logits.stride() != self.inputs.logits.stride():
             found.append("the shape or strides of logits")
@@ -64,11 +66,9 @@ def guard(inputs: Inputs) -> Guarded:
     """``inputs`` copied into guarded storages, NaN around the floating-point ones."""
     storages: dict[str, torch.Tensor] = {}
     views: dict[str, torch.Tensor] = {}
-    for name in ("logits", "target", "weight", "grad_output"):
-        tensor = getattr(inputs, name)
-        if tensor is not None:
-            storages[name], views[name] = Guarded.rebased(tensor, _GUARD)
-    copied = replace(inputs, **views)
+    for name, tensor in inputs.tensors().items():
+        storages[name], views[name] = Guarded.rebased(tensor, _GUARD)
+    copied = inputs.changed(views)
     return Guarded(
         inputs=copied, logits=leaf(copied.logits), storages=storages,
         bytes_before={name: storage.view(torch.uint8).clone() for name, storage in storages.items()},

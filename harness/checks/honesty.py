@@ -12,10 +12,12 @@ import torch
 from harness.checks.evidence import Answer, Evidence, Refusal
 from harness.checks.originals import replaced
 from harness.checks.probe import Probe, attempt, gradients_of, leaf
-from harness.checks.repeatability import Asked, ask, judged_calls, others
+from harness.checks.repeatability import Asked, ask, judged_calls, others, overwrite, own_tensors
 from harness.checks.streams import other_stream
 from harness.core.outcome import Verdict
 from harness.core.status import Status
+from harness.inputs.build import Inputs
+from harness.losses.catalogue import family_of
 
 #: Calls before the one that is judged: more than any published benchmark warms up with, in at most so many seconds.
 _CALLS = 300
@@ -52,15 +54,13 @@ def _many_calls(evidence: Evidence) -> Sequence[Asked]:
     case = evidence.case
     function = evidence.function(case, evidence.inputs)
     pool = [evidence.inputs, *others(evidence, 7)]
-    logits, target = leaf(evidence.inputs.logits.clone()), evidence.inputs.target.clone()
+    logits, target = own_tensors(evidence.inputs)
     draw, found = random.Random(case.seed), []
     until = perf_counter() + _SECONDS
     for number in range(_CALLS):
         last = number == _CALLS - 1 or perf_counter() > until
         inputs = pool[draw.randrange(len(pool))]
-        with torch.no_grad():
-            logits.copy_(inputs.logits)
-            target.copy_(inputs.target)
+        overwrite(logits, target, inputs)
         loss = function(logits, target)
         answer = gradients_of(loss, {"logits": logits}, inputs.grad_output)
         if last or draw.random() < 0.02:
@@ -71,13 +71,28 @@ def _many_calls(evidence: Evidence) -> Sequence[Asked]:
 
 
 def _changed_a_little(evidence: Evidence) -> Sequence[Asked]:
-    """One thing changed at a time, in place: a logit, two swapped, a target; what a cache might not look at."""
+    """One thing changed at a time, in place, each with what a cache might not look at kept as it was."""
+    case = evidence.case
+    with_classes = family_of(case.loss).has_classes and case.target_kind == "index"
+    variants = list(_of_logits_and_classes(evidence) if with_classes else _of_values(evidence))
+    inputs = variants[0]
+    function = evidence.function(case, inputs)
+    logits, labels = own_tensors(inputs)
+    found = []
+    for changed in variants:
+        overwrite(logits, labels, changed)
+        answer = gradients_of(function(logits, labels), {"logits": logits}, changed.grad_output)
+        found.append((case, changed, replace(answer, loss=answer.loss.clone())))
+    return [*found, (case, inputs, ask(function, replace(inputs, logits=inputs.logits.clone())))]
+
+
+def _of_logits_and_classes(evidence: Evidence) -> Iterator[Inputs]:
+    """A logit changed, two swapped, a target: sums, extremes, first and last entries stay."""
     case, row, middle = evidence.case, evidence.case.batch // 2, evidence.case.classes // 2
     # quarters, so that a swap leaves every sum as it was to the last bit
     quarters = (evidence.inputs.logits * 4).round() / 4
     quarters[row, middle] = quarters[row, middle + 1] + 2.0
     inputs = replace(evidence.inputs, logits=quarters)
-    function = evidence.function(case, inputs)
     one, swapped = inputs.logits.clone(), inputs.logits.clone()
     one[row, middle] += 3.0
     # the same sum, largest and smallest values, and first and last entries as before
@@ -85,25 +100,27 @@ def _changed_a_little(evidence: Evidence) -> Sequence[Asked]:
     target, at = inputs.target.clone(), inputs.target.clone()
     target[row] = (inputs.target[row] + 1) % case.classes
     at[row] = middle
-    scaled = inputs.grad_output * -2.0
-    variants = [
-        inputs,
-        replace(inputs, logits=one),
-        inputs,
-        replace(inputs, logits=inputs.logits, target=at),
-        replace(inputs, logits=swapped, target=at),
-        replace(inputs, target=target),
-        replace(inputs, grad_output=scaled),
-    ]
-    logits, labels = leaf(inputs.logits.clone()), inputs.target.clone()
-    found = []
-    for changed in variants:
-        with torch.no_grad():
-            logits.copy_(changed.logits)
-            labels.copy_(changed.target)
-        answer = gradients_of(function(logits, labels), {"logits": logits}, changed.grad_output)
-        found.append((case, changed, replace(answer, loss=answer.loss.clone())))
-    return [*found, (case, inputs, ask(function, replace(inputs, logits=inputs.logits.clone())))]
+    yield inputs
+    yield replace(inputs, logits=one)
+    yield inputs
+    yield replace(inputs, logits=inputs.logits, target=at)
+    yield replace(inputs, logits=swapped, target=at)
+    yield replace(inputs, target=target)
+    yield replace(inputs, grad_output=inputs.grad_output * -2.0)
+
+
+def _of_values(evidence: Evidence) -> Iterator[Inputs]:
+    """Two entries of the first tensor swapped, or of the target: no value that was not there, so none out of range."""
+    inputs, row, middle = evidence.inputs, evidence.case.batch // 2, evidence.case.classes // 2
+    yield inputs
+    for name in ("logits", "target"):
+        tensor = inputs.tensors().get(name)
+        if tensor is not None and tensor.shape == inputs.logits.shape:
+            swapped = tensor.clone()
+            swapped[row, middle], swapped[row, middle + 1] = tensor[row, middle + 1], tensor[row, middle]
+            yield inputs.changed({name: swapped})
+            yield inputs
+    yield replace(inputs, grad_output=inputs.grad_output * -2.0)
 
 
 def _plain_tensors(probe: Probe) -> Verdict:

@@ -14,7 +14,7 @@ from harness.checks.evidence import Evidence
 from harness.checks.trial import Sweep, bare, sweep_seconds
 from harness.core.case import REDUCTIONS, Case
 from harness.core.outcome import Verdict
-from harness.inputs.build import build_inputs
+from harness.losses.inputs import build_inputs
 
 #: Changes the inputs of a case, and the case with them where the number of rows changes.
 Transform = Callable[[Case, Any], tuple[Case, Any]]

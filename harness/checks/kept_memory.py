@@ -12,7 +12,7 @@ from harness.checks.evidence import Refusal
 from harness.checks.probe import Probe, attempt, gradients_of, leaf
 from harness.core.case import Case
 from harness.core.outcome import Verdict
-from harness.inputs.build import build_inputs
+from harness.losses.inputs import build_inputs
 
 _CALLS = 4
 

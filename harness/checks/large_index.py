@@ -18,8 +18,9 @@ from harness.core.case import Case
 from harness.core.outcome import Verdict
 from harness.core.status import Status
 from harness.hardware.host import available_memory_bytes
-from harness.inputs.build import Inputs, build_inputs, device_of
+from harness.inputs.build import Inputs, device_of
 from harness.losses.catalogue import families
+from harness.losses.inputs import build_inputs
 
 _INT32 = 1 << 31
 #: Strides of (5, C) logits: the last row starts just above 2^31 elements, above 2^32, just below 2^31; the last class.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +12,12 @@ from harness.checks.evidence import Evidence, Refusal
 from harness.checks.layouts import TARGETS, TWO_DIMENSIONS, Layout, more_dimensions, shifted, strided
 from harness.checks.trial import Sweep, attempt, bare, sweep_seconds
 from harness.core.case import Case
+from harness.core.family import Family
 from harness.core.outcome import Verdict
 from harness.core.status import Status
-from harness.inputs.build import build_inputs
+from harness.losses.catalogue import family_of
 from harness.losses.evaluators import specification
+from harness.losses.inputs import build_inputs
 
 Change = Callable[[Any], Any]
 
@@ -68,6 +70,10 @@ def _probes(case: Case) -> list[Case]:
 def _changes(case: Case) -> Iterator[tuple[str, Change]]:
     """Name → change of the inputs."""
     layouts = more_dimensions(2 + len(case.dims)) if case.dims else TWO_DIMENSIONS
+    family = family_of(case.loss)
+    if not family.has_classes:
+        yield from _without_classes(family, layouts)
+        return
     if case.weight != "none" or case.label_smoothing:
         yield from _with_options(case)
         return
@@ -83,6 +89,18 @@ def _changes(case: Case) -> Iterator[tuple[str, Change]]:
     if not case.dims:
         for dtype in TARGET_DTYPES:
             yield f"target of {str(dtype).removeprefix('torch.')}", _typed(dtype)
+
+
+def _without_classes(family: Family, layouts: Mapping[str, Layout]) -> Iterator[tuple[str, Change]]:
+    """Each tensor by itself, and both in one layout."""
+    for called, on_it in ((family.arguments[0], _on_logits), (family.arguments[-1], _on_target)):
+        for name, lay_out in layouts.items():
+            yield f"{called}: {name}", on_it(lay_out)
+        if len(family.arguments) == 1:
+            return
+    for name in ("transposed", "sliced rows", "classes last"):
+        if name in layouts:
+            yield f"{' and '.join(family.arguments)}: {name}", _on_both(layouts[name])
 
 
 def _with_options(case: Case) -> Iterator[tuple[str, Change]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -12,7 +12,9 @@ import torch
 from harness.checks.evidence import Evidence
 from harness.checks.trial import Change, Sweep, bare, sweep_seconds, thorough
 from harness.core.case import REDUCTIONS, Case
+from harness.core.family import Family
 from harness.core.outcome import Verdict
+from harness.losses.catalogue import family_of
 
 
 def options(evidence: Evidence) -> Iterator[Verdict]:
@@ -38,7 +40,7 @@ def _products(case: Case) -> Iterator[Trial]:
 
 def _special(case: Case) -> Iterator[Trial]:
     """What no product of values brings about: rows whose weights are all 0, and a single row (its weight cancels)."""
-    if case.weight == "none" or case.target_kind == "probability":
+    if case.weight == "none" or case.target_kind == "probability" or not family_of(case.loss).has_classes:
         return
     plain = replace(bare(case), weight="zeros", ignored=0.0)
     for reduction in REDUCTIONS:
@@ -58,7 +60,10 @@ def _weightless(inputs: Any) -> Any:
 
 
 def _combinations(case: Case) -> Iterator[Case]:
-    """Cells with the same options set as ``case`` has, in all their values."""
+    """Cells with the same options set as ``case`` has, in all their values; of another loss, all of its options."""
+    if case.loss != "cross_entropy":
+        yield from _of_family(case)
+        return
     everything, plain = thorough(case), bare(case)
     weights = ("zeros", "skewed", "uniform") if everything else ("zeros",)
     smoothings = (0.1, 1.0)
@@ -75,9 +80,41 @@ def _combinations(case: Case) -> Iterator[Case]:
         )
 
 
+def _of_family(case: Case) -> Iterator[Case]:
+    """Every product of the values of the family's options (and of ignored rows) that has a meaning."""
+    family, plain = family_of(case.loss), bare(case)
+    names = [name for name, _ in family.options if name != "ignore_index" and family.axis(name) is not None]
+    sentinels = _SENTINELS if family.axis("ignored") is not None and plain.target_kind == "index" else ((-100, 0.0),)
+    for values in product(*(_values(family, name, plain) for name in names), sentinels):
+        chosen = family.with_axes(plain, **dict(zip(names, values, strict=False)))
+        sentinel, ignored = values[-1]
+        changed = replace(chosen, ignore_index=sentinel, ignored=ignored)
+        if family.refusal(changed) is None:
+            yield changed
+
+
+#: (ignore_index, share of ignored rows): none, negative, in range, and in range without any row that it drops.
+_SENTINELS = ((-100, 0.0), (-100, 0.25), (3, 0.25), (3, 0.0), (-1, 0.25))
+
+
+def _values(family: Family, name: str, case: Case) -> Sequence[Any]:
+    """Values of one option that are worth asking."""
+    axis = family.axis(name)
+    assert axis is not None
+    if axis.kind == "choice":
+        return axis.allowed
+    if axis.kind == "bool":
+        return (False, True)
+    if axis.kind == "int":
+        dims = 2 + len(case.dims)
+        return tuple(range(-dims, dims)) if name == "dim" else tuple(dict.fromkeys((axis.default, axis.minimum)))
+    return tuple(dict.fromkeys((axis.default, 0.1, 1.0)))
+
+
 def _name(case: Case) -> str:
     """The options of ``case`` in words."""
-    parts = [f"reduction={case.reduction}"]
+    parts = [f"reduction={case.reduction}"] if len(family_of(case.loss).options) else []
+    parts += [f"{name}={value}" for name, value in case.options]
     parts += [f"weight={case.weight}"] if case.weight != "none" else []
     parts += [f"ignore_index={case.ignore_index}"] if case.ignored or case.ignore_index != -100 else []
     parts += [f"label_smoothing={case.label_smoothing:g}"] if case.label_smoothing else []

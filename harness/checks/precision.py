@@ -14,7 +14,7 @@ from harness.checks.trial import Sweep, attempt, bare, fault, sweep_seconds
 from harness.core.case import REDUCTIONS, Case
 from harness.core.outcome import Verdict
 from harness.core.status import Status
-from harness.inputs.build import build_inputs
+from harness.losses.inputs import build_inputs
 
 
 def precision(evidence: Evidence) -> Iterator[Verdict]:

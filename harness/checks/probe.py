@@ -10,6 +10,7 @@ import torch
 
 from harness.checks.agreement import form_fault
 from harness.checks.evidence import Answer, Evidence, Refusal, mask_verdict, verdict_of
+from harness.checks.gradient import gradient_fault
 from harness.core.case import Case
 from harness.core.outcome import Verdict
 from harness.core.status import Status
@@ -115,16 +116,7 @@ def _fault(evidence: Evidence, wanted: tuple[str, ...]) -> str | None:
     wrong = form_fault(evidence)
     if wrong is not None or not evidence.case.needs_gradient:
         return wrong
-    for name in wanted:
-        found = evidence.answer.gradients.get(name)
-        if found is None:
-            return (
-                f"the loss has no gradient with respect to the {name} (requires_grad is False, or it is disconnected)"
-            )
-        expected = getattr(evidence.inputs, name).shape
-        if found.shape != expected:
-            return f"the gradient of {name} has shape {tuple(found.shape)}, not {tuple(expected)}"
-    return None
+    return gradient_fault(evidence, wanted)
 
 
 def gradients_of(loss: Any, of: Mapping[str, torch.Tensor], grad_output: torch.Tensor, **options: bool) -> Answer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -16,13 +17,14 @@ from harness.checks.probe import Probe, attempt, gradients_of, leaf
 from harness.core.case import Case
 from harness.core.outcome import Verdict
 from harness.core.status import Status
-from harness.inputs.build import Inputs, build_inputs
-from harness.inputs.catalogue import refusal
+from harness.inputs.build import Inputs
+from harness.losses.catalogue import family_of
+from harness.losses.inputs import build_inputs
 
 _REPEATS = 5
 _FILLS = (float("nan"), 1e30, -1.0, 0.5)
 
-Function = Callable[[torch.Tensor, torch.Tensor], object]
+Function = Callable[[torch.Tensor, Any], object]
 #: One call: the case and inputs as they were, and what came back.
 Asked = tuple[Case, Inputs, Answer]
 
@@ -78,10 +80,10 @@ def same_bits(one: Answer, other: Answer) -> bool:
 
 
 def others(evidence: Evidence, count: int) -> list[Inputs]:
-    """Inputs of the same case with other contents; the weight, an option of the callable, stays."""
-    case, weight = evidence.case, evidence.inputs.weight
+    """Inputs of the same case with other contents; what is bound to the callable stays: the weight, other tensors."""
+    case, bound = evidence.case, evidence.inputs
     drawn = (build_inputs(replace(case, seed=case.seed + 101 + index)) for index in range(count))
-    return [replace(inputs, weight=weight) for inputs in drawn]
+    return [replace(inputs, weight=bound.weight, others=bound.others) for inputs in drawn]
 
 
 def _asked(evidence: Evidence, case: Case, inputs: Inputs) -> Asked:
@@ -105,7 +107,7 @@ def _shapes(evidence: Evidence) -> list[Asked]:
     asked = [(case, evidence.inputs)]
     for batch, classes in ((3, 7), (2 * case.batch + 1, 2 * case.classes + 3)):
         other = replace(case, batch=batch, classes=classes)
-        if refusal(other) is None:
+        if family_of(case.loss).refusal(other) is None:
             asked += [(other, build_inputs(other)), (case, evidence.inputs)]
     return [_asked(evidence, each, inputs) for each, inputs in asked]
 
@@ -121,7 +123,7 @@ def _freed_memory(evidence: Evidence) -> list[Asked]:
 
 def _poison(inputs: Inputs, fill: float) -> None:
     """Free blocks of the sizes that a loss is likely to ask for next, several of each, filled with ``fill``."""
-    rows, classes = inputs.target.numel(), inputs.logits.shape[1]
+    rows, classes = inputs.logits[:, :1].numel(), inputs.logits.shape[1]
     sizes = (inputs.logits.numel(), rows, classes, 1)
     dtypes = {inputs.logits.dtype, torch.float32, torch.float64}
     blocks = [
@@ -133,15 +135,26 @@ def _poison(inputs: Inputs, fill: float) -> None:
     del blocks
 
 
+def own_tensors(inputs: Inputs) -> tuple[torch.Tensor, Any]:
+    """Copies of logits (a leaf) and target, to be overwritten from call to call."""
+    return leaf(inputs.logits.clone()), None if inputs.target is None else inputs.target.clone()
+
+
+def overwrite(logits: torch.Tensor, target: Any, inputs: Inputs) -> None:
+    """Write the contents of ``inputs`` into the tensors of :func:`own_tensors`."""
+    with torch.no_grad():
+        logits.copy_(inputs.logits)
+        if target is not None:
+            target.copy_(inputs.target)
+
+
 def _same_storage(evidence: Evidence) -> list[Asked]:
     """New contents in the same tensors: same object, same address, same shape."""
     case = evidence.case
-    logits, target = leaf(evidence.inputs.logits.clone()), evidence.inputs.target.clone()
+    logits, target = own_tensors(evidence.inputs)
     found = []
     for inputs in (evidence.inputs, *others(evidence, 2), evidence.inputs):
-        with torch.no_grad():
-            logits.copy_(inputs.logits)
-            target.copy_(inputs.target)
+        overwrite(logits, target, inputs)
         loss = evidence.function(case, inputs)(logits, target)
         answer = gradients_of(loss, {"logits": logits}, inputs.grad_output)
         found.append((case, inputs, replace(answer, loss=answer.loss.clone())))
@@ -153,6 +166,7 @@ def _position(evidence: Evidence) -> list[Asked]:
     case, inputs = evidence.case, evidence.inputs
     found = []
     for shift in (0, 1, case.batch // 2):
-        moved = replace(inputs, logits=inputs.logits.roll(shift, 0), target=inputs.target.roll(shift, 0))
+        target = None if inputs.target is None else inputs.target.roll(shift, 0)
+        moved = replace(inputs, logits=inputs.logits.roll(shift, 0), target=target)
         found.append(_asked(evidence, case, moved))
     return found

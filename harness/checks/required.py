@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import combinations
 
 import torch
@@ -11,14 +10,13 @@ import torch
 from harness.checks.evidence import Answer, Refusal
 from harness.checks.probe import Probe, attempt, gradients_of, leaf
 from harness.core.outcome import Verdict
+from harness.losses.catalogue import family_of
 
 
 def required_gradients(probe: Probe) -> Iterator[Verdict]:
     """One verdict on each non-empty subset of the inputs that torch can differentiate, and one on each way to none."""
-    inputs = probe.evidence.inputs
-    names = ["logits"]
-    if probe.evidence.case.target_kind == "probability":
-        names += ["target"] + ["weight"] * (inputs.weight is not None)
+    case = probe.evidence.case
+    names = family_of(case.loss).differentiable(case)
     every = [subset for size in range(1, len(names) + 1) for subset in combinations(names, size)]
     found = {subset: _answer(probe, subset) for subset in every if subset != ("logits",)}
     for subset, answer in found.items():
@@ -36,8 +34,9 @@ def _answer(probe: Probe, subset: Subset) -> Answer | Refusal:
     inputs = evidence.inputs
 
     def run() -> Answer:
-        leaves = {name: leaf(getattr(inputs, name)) for name in subset}
-        changed = replace(inputs, **leaves)
+        tensors = inputs.tensors()
+        leaves = {name: leaf(tensors[name]) for name in subset}
+        changed = inputs.changed(leaves)
         loss = evidence.function(evidence.case, changed)(changed.logits, changed.target)
         return gradients_of(loss, leaves, inputs.grad_output)
 

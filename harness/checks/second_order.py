@@ -16,7 +16,7 @@ from harness.checks.evidence import Refusal
 from harness.checks.probe import Probe, attempt, leaf
 from harness.core.outcome import Verdict
 from harness.core.status import Status
-from harness.losses.cross_entropy.curvature import judge_curvature
+from harness.losses.evaluators import part
 
 _VARIANT = "create_graph"
 #: Upstream factor of the second question; exact in every dtype.
@@ -48,7 +48,7 @@ def _asked(probe: Probe, vector: torch.Tensor, composed: bool) -> Verdict:
     if found is None or isinstance(found, Refusal):
         why = "the gradient made under create_graph does not require grad" if found is None else found.reason
         return probe.unsupported(_VARIANT, f"first order only: {why}")
-    worst = judge_curvature(case, inputs, vector, found)
+    worst = part(case.loss, "curvature").judge_curvature(case, inputs, vector, found)
     if worst.ratio <= 1:
         return probe.passed(_VARIANT, double_backward="right")
     when = "of the loss times a number that requires grad " if composed else ""

@@ -65,8 +65,9 @@ def _inputs(probe: Probe) -> Verdict:
 def _changed_between(probe: Probe) -> Iterator[Verdict]:
     """Inputs changed in place between forward and backward: the forward's gradient comes, or an error."""
     case, inputs = probe.evidence.case, probe.evidence.inputs
-    names = ["logits", "target"] + ["weight"] * (inputs.weight is not None)
-    for name in names:
+    for name in inputs.tensors():
+        if name == "grad_output":
+            continue
         yield _changed(probe, case.with_pass("forward_backward"), _copied(inputs), name)
 
 
@@ -74,7 +75,7 @@ def _changed(probe: Probe, case: Case, inputs: Inputs, name: str) -> Verdict:
     def run() -> Answer:
         logits = leaf(inputs.logits)
         loss = probe.evidence.function(case, inputs)(logits, inputs.target)
-        changed = logits if name == "logits" else getattr(inputs, name)
+        changed = logits if name == "logits" else inputs.tensors()[name]
         with torch.no_grad():
             changed.copy_(changed.flip(0) if name != "target" or changed.ndim > 1 else changed.roll(1, 0))
             if changed.dtype.is_floating_point:
@@ -105,15 +106,16 @@ def _results(probe: Probe) -> Verdict:
         with torch.no_grad():
             return probe.evidence.function(case, given)(given.logits, given.target)
 
-    others = replace(inputs, logits=inputs.logits.flip(0) * 0.5, target=inputs.target.roll(1, 0))
+    target = None if inputs.target is None else inputs.target.roll(1, 0)
+    others = replace(inputs, logits=inputs.logits.flip(0) * 0.5, target=target)
     found = attempt(lambda: {**run(inputs), "loss under no_grad": without(inputs)})
     if not isinstance(found, dict):
         return probe.refused("results", found)
     kept = {name: value.clone() for name, value in found.items()}
     later = attempt(lambda: [{**run(each), "loss under no_grad": without(each)} for each in (others, inputs)])
     for name, value in found.items():
-        for owner in ("logits", "target", "weight", "grad_output"):
-            if _overlap(value, getattr(inputs, owner)):
+        for owner, tensor in inputs.tensors().items():
+            if _overlap(value, tensor):
                 return probe.failed("results", f"the {name} lies in the memory of {owner}", "alias")
         if not _same_bits(value, kept[name]):
             return probe.failed("results", f"a later call changed the {name} that an earlier one had returned", "alias")
@@ -147,8 +149,7 @@ def _state(probe: Probe) -> Verdict:
 
 
 def _copied(inputs: Inputs) -> Inputs:
-    weight = None if inputs.weight is None else inputs.weight.clone()
-    return replace(inputs, logits=guard_free(inputs.logits), target=inputs.target.clone(), weight=weight)
+    return inputs.changed({name: guard_free(t) for name, t in inputs.tensors().items() if name != "grad_output"})
 
 
 def guard_free(tensor: torch.Tensor) -> torch.Tensor:

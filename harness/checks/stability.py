@@ -9,6 +9,7 @@ from typing import Any
 from harness.checks.evidence import Evidence, mask_verdict
 from harness.core.outcome import Verdict
 from harness.core.status import Status
+from harness.losses.catalogue import family_of, unreduced
 
 #: Cases up to this many logits are also run with one row poisoned; larger ones leave that to the regime ``nonfinite``.
 _POISON_ELEMENTS = 1 << 14
@@ -34,7 +35,7 @@ def _poisoned(evidence: Evidence) -> Verdict | None:
     row = _counted_sample(evidence)
     if row is None:
         return None
-    per_row = replace(case, reduction="none")
+    per_row = unreduced(case)
 
     def poison(inputs: Any) -> Any:
         logits = inputs.logits.clone()
@@ -52,7 +53,7 @@ def _poisoned(evidence: Evidence) -> Verdict | None:
 def _counted_sample(evidence: Evidence) -> int | None:
     """A sample of the batch none of whose rows is ignored: poison in ignored rows is the check ``ignored``'s matter."""
     case, target = evidence.case, evidence.inputs.target
-    if case.target_kind == "probability":
+    if family_of(case.loss).axis("ignored") is None or case.target_kind == "probability":
         return case.batch // 2
     counted = (target.reshape(case.batch, -1) != case.ignore_index).all(dim=1).nonzero().flatten().tolist()
     return counted[len(counted) // 2] if counted else None

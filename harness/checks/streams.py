@@ -11,7 +11,7 @@ from harness.checks.evidence import Answer, Evidence
 from harness.checks.probe import Probe, attempt, gradients_of, leaf
 from harness.core.outcome import Verdict
 from harness.core.status import Status
-from harness.inputs.build import build_inputs
+from harness.losses.inputs import build_inputs
 
 #: GPU clock cycles that the caller's stream is kept busy before the inputs are there: some 50 ms.
 _CYCLES = 100_000_000

@@ -13,8 +13,9 @@ from harness.checks.trial import attempt, bare, fault
 from harness.core.case import REDUCTIONS, Case
 from harness.core.outcome import Verdict
 from harness.core.status import Status
-from harness.inputs.build import Inputs, build_inputs
+from harness.inputs.build import Inputs
 from harness.losses.evaluators import specification
+from harness.losses.inputs import build_inputs
 
 #: Valid calls made before the invalid ones: only an implementation that repeats itself is held to doing so after them.
 _BEFORE = 3

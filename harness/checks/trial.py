@@ -9,10 +9,12 @@ from typing import Any
 
 from harness.checks.agreement import form_fault
 from harness.checks.evidence import Evidence, Refusal, mask_verdict, verdict_of
+from harness.checks.gradient import gradient_fault
 from harness.core.case import Case
 from harness.core.outcome import Verdict
 from harness.core.status import Status
-from harness.inputs.build import build_inputs
+from harness.losses.catalogue import family_of
+from harness.losses.inputs import build_inputs
 from harness.numerics.evaluation import RegionReport
 
 #: A sweep ends once this many of its trials have failed: more would only say the same.
@@ -28,7 +30,7 @@ def attempt(evidence: Evidence, case: Case, inputs: Any) -> Evidence | Refusal:
 
     The answer is compared with the truth of the inputs as they were before the call.
     """
-    pristine = replace(inputs, logits=inputs.logits.clone(), target=inputs.target.clone())
+    pristine = inputs.copied()
     answer = evidence.call(case, inputs)
     if isinstance(answer, Refusal):
         return answer
@@ -67,12 +69,7 @@ def _gradient_fault(evidence: Evidence) -> str | None:
         return None
     if not answer.requires_grad:
         return "the loss does not require grad although the logits do"
-    found = answer.gradients.get("logits")
-    if found is None:
-        return "the loss has no gradient with respect to the logits: it is disconnected from them"
-    if found.shape != evidence.inputs.logits.shape:
-        return f"the gradient has shape {tuple(found.shape)}, the logits {tuple(evidence.inputs.logits.shape)}"
-    return None
+    return gradient_fault(evidence)
 
 
 class Sweep:
@@ -189,4 +186,5 @@ def thorough(case: Case) -> bool:
 
 def bare(case: Case) -> Case:
     """``case`` without the marks that only its check reads."""
-    return replace(case, options=())
+    family = family_of(case.loss)
+    return replace(case, options=tuple((name, value) for name, value in case.options if family.axis(name)))

@@ -148,7 +148,7 @@ def _print(console: Console, plan: Plan, outcomes: Sequence[Outcome], quiet: boo
 def _declared_lines(plan: Plan, outcomes: Sequence[Outcome]) -> list[str]:
     """Each declared difference that showed, once, with the checks that saw it and in how many cells."""
     known = {i.name: i for i in plan.implementations}
-    of_torch = plan.torch.expect if plan.torch else ()
+    of_torch = [expected for one in plan.torch.values() for expected in one.expect]
     seen: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for outcome in outcomes:
         if outcome.status is Status.DECLARED:

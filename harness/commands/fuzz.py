@@ -59,7 +59,7 @@ def fuzz(
         _write(json_path, {"implementation": subject.name, "tried": hunt.tried, "seconds": spent, "failure": None})
         return EXIT_AS_EXPECTED
     case, outcome = hunt.found
-    made = reproduce(subject, case, outcome.check, workers, grade=plan.settings.grade, torch=plan.torch)
+    made = reproduce(subject, case, outcome.check, workers, grade=plan.settings.grade, torch=plan.torch.get(case.loss))
     _tell(console, subject, outcome, made, out, f"{hunt.tried} cells in {spent:.0f} s (seed {seed})")
     entry = {"cell": outcome.cell, "check": outcome.check, "status": outcome.status.value, "reason": outcome.reason}
     failure = {**entry, "metrics": dict(outcome.metrics), "script_shows": made.shows}

@@ -12,6 +12,7 @@ from harness.core.errors import UnknownReferenceError
 from harness.core.implementation import Implementation
 from harness.core.outcome import JUDGED, Outcome
 from harness.core.status import EXIT_AS_EXPECTED, EXIT_FAULT, FAULTS, Status
+from harness.losses.catalogue import family_of
 from harness.runner.survey import survey
 from harness.search.capture import reproduce
 from harness.store import Run, read_run
@@ -88,4 +89,4 @@ def described(run: Run, name: str, workers: Workers) -> tuple[Implementation, Im
     known = [each for each in found.select((asked,)) if each.name == name]
     if not known:
         raise UnknownReferenceError(f"{asked} no longer offers {name!r}")
-    return known[0], found.named.get("torch")
+    return known[0], found.named.get(family_of(known[0].loss).baseline)

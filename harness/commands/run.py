@@ -131,7 +131,13 @@ def _report(folder: RunFolder, console: Console, quiet: bool) -> None:
 def _header(suite: Suite, asked: Asked, plan: Plan, found: Survey) -> dict[str, Any]:
     return {
         "harness_version": __version__,
-        "suite": {"name": suite.name, "source": suite.source.name, "text": suite.text, "baseline": suite.baseline},
+        "suite": {
+            "name": suite.name,
+            "source": suite.source.name,
+            "text": suite.text,
+            "baseline": suite.baseline,
+            "baselines": {loss: one.name for loss, one in plan.baselines.items()},
+        },
         "asked": asdict(asked),
         "command": ["python", "-m", "harness", *sys.argv[1:]],
         "environment": environment(),
@@ -157,7 +163,8 @@ def _described(implementation: Implementation) -> Mapping[str, Any]:
 def _summary(suite: Suite, plan: Plan) -> str:
     names = ", ".join(implementation.name for implementation in plan.implementations)
     rough = estimate(suite, plan.cases, families(), implementations=len(plan.implementations))
-    told = f"implementations: {names}; baseline {plan.baseline.name}"
+    baselines = ", ".join(dict.fromkeys(one.name for one in plan.baselines.values()))
+    told = f"implementations: {names}; baseline {baselines or 'none'}"
     return f"suite {suite.name}: {suite.description}\n{rough.line()}\n{told}"
 
 

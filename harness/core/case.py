@@ -16,7 +16,8 @@ PASSES = ("forward_no_grad", "forward", "backward", "forward_backward")
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 REDUCTIONS = ("none", "mean", "sum")
 INTERPRETER = "triton-interpreter"
-PROBABILITY_TARGETS = ("probability", "one_hot")
+#: Targets that are floating-point tensors shaped like the logits: probabilities, 0 and 1, or plain numbers.
+PROBABILITY_TARGETS = ("probability", "one_hot", "binary", "values")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ class Case:
 
     @property
     def target_kind(self) -> str:
-        """``index`` or ``probability``."""
+        """``index``, or ``probability`` for every target that is shaped like the logits."""
         return "probability" if self.target in PROBABILITY_TARGETS else "index"
 
     @property

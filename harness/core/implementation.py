@@ -14,9 +14,9 @@ class Implementation:
     """One implementation of a loss, as its declaration or signature shows it.
 
     ``reference`` is how a worker loads it (``path.py:callable`` or ``module:callable``). ``options`` are the keyword
-    options its signature has (None: it takes any). ``defaults`` are its own defaults for them. ``unavailable`` says
-    why it cannot run here, with the line to type; None when it can. ``failed`` says why it could not even be
-    imported, and ``failed_status`` what its cells become then.
+    options its signature has (None: it takes any). ``defaults`` are its own defaults for them, ``required`` those that
+    have none. ``unavailable`` says why it cannot run here, with the line to type; None when it can. ``failed`` says why
+    it could not even be imported, and ``failed_status`` what its cells become then.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Implementation:
     reference: str
     options: tuple[str, ...] | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
     devices: tuple[str, ...] = ("cpu", "cuda")
     dtypes: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16")
     targets: tuple[str, ...] = ("index", "probability")
@@ -63,7 +64,7 @@ def implementation_from_dict(values: Mapping[str, Any]) -> Implementation:
     """The description that :func:`implementation_to_dict` wrote."""
     known = dict(values)
     known["expect"] = tuple(parse_expectation(text, reason) for text, reason in dict(known.get("expect", {})).items())
-    for name in ("devices", "dtypes", "targets", "requires"):
-        known[name] = tuple(known[name])
+    for name in ("devices", "dtypes", "targets", "requires", "required"):
+        known[name] = tuple(known.get(name, ()))
     known["options"] = None if known["options"] is None else tuple(known["options"])
     return Implementation(**known)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,20 +18,40 @@ from harness.inputs.layout import allocate, lay_out_index
 from harness.inputs.logits import fill_captured, fill_logits, fill_one_hot, fill_probabilities, round_to
 from harness.inputs.targets import draw_captured, draw_grad_output, draw_ignored, draw_index, draw_weight
 
+_NAMES = ("logits", "target", "weight", "grad_output")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """What an implementation is called with.
 
-    ``logits`` (N, C, d1, …) of the case's dtype and layout, requires_grad False. ``target`` (N, d1, …) int64, or class
-    probabilities shaped and typed as the logits. ``weight`` (C,) of the logits' dtype, or None. ``grad_output`` of the
-    shape of the loss, in the logits' dtype.
+    ``logits`` is the first tensor of the call, whatever its family calls it: of the case's dtype and layout,
+    requires_grad False. ``target`` is the last: (N, d1, …) int64, or probabilities or other numbers shaped and typed as
+    the logits; None where the family has one tensor only. ``weight`` of the logits' dtype, or None. ``grad_output`` of
+    the shape of the result, in the logits' dtype. ``others`` are further tensors by the name that the family gives
+    them: arguments between the first and the last, and options other than ``weight`` that are tensors.
     """
 
     logits: Tensor
-    target: Tensor
+    target: Any
     weight: Tensor | None
     grad_output: Tensor
+    others: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor by its name."""
+        named = {"logits": self.logits, "target": self.target, "weight": self.weight, "grad_output": self.grad_output}
+        return {name: tensor for name, tensor in {**named, **self.others}.items() if tensor is not None}
+
+    def changed(self, change: Mapping[str, Tensor]) -> Inputs:
+        """These inputs with the tensors that ``change`` names."""
+        own = {name: tensor for name, tensor in change.items() if name in _NAMES}
+        others = {name: change.get(name, tensor) for name, tensor in self.others.items()}
+        return replace(self, **own, others=others)
+
+    def copied(self) -> Inputs:
+        """Copies of all tensors but ``grad_output``."""
+        return self.changed({name: t.clone() for name, t in self.tensors().items() if name != "grad_output"})
 
 
 def device_of(case: Case) -> torch.device:

@@ -1,4 +1,4 @@
-"""The evaluator of each loss family (compares an answer with the oracle) and its specification. Imports torch."""
+"""The parts of each loss family that need torch: its evaluator, its specification, its inputs."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from harness.core.errors import UnknownReferenceError
-from harness.losses.catalogue import families
+from harness.losses.catalogue import family_of
 from harness.numerics.evaluation import Evaluation
 
 
 def evaluator(loss: str) -> Callable[..., Evaluation]:
-    """``evaluate`` of the family called ``loss``.
+    """``evaluate`` of the family called ``loss``: (case, inputs, result, gradients, rounding_ulps=…) → evaluation.
 
     Raises:
         UnknownReferenceError: there is no such family.
     """
-    if loss not in families():
-        raise UnknownReferenceError(f"no loss family is called {loss!r}; there are {', '.join(families())}")
-    return import_module(f"harness.losses.{loss}.evaluate").evaluate
+    return part(loss, "evaluate").evaluate
 
 
 def specification(loss: str) -> Callable[..., Any]:
@@ -28,6 +25,13 @@ def specification(loss: str) -> Callable[..., Any]:
     Raises:
         UnknownReferenceError: there is no such family.
     """
-    if loss not in families():
-        raise UnknownReferenceError(f"no loss family is called {loss!r}; there are {', '.join(families())}")
-    return import_module(f"harness.losses.{loss}.specification").specified
+    return part(loss, "specification").specified
+
+
+def part(loss: str, name: str) -> Any:
+    """Module ``name`` of the folder of the family called ``loss``.
+
+    Raises:
+        UnknownReferenceError: there is no such family.
+    """
+    return import_module(f"harness.losses.{family_of(loss).name}.{name}")

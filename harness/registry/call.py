@@ -12,28 +12,61 @@ from harness.core.implementation import Implementation
 from harness.registry.support import needed_options
 
 
-def call_options(implementation: Implementation, case: Case, family: Family, weight: object | None) -> dict[str, Any]:
-    """Keyword arguments of the call.
+def call_options(
+    implementation: Implementation, case: Case, family: Family, tensors: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Keyword arguments of the call; ``tensors`` are the inputs by name, for options that are tensors.
 
     An option is passed when the case sets it, or when the implementation's own default differs from the
-    specification's; otherwise it is left out, so that the implementation's own default path is what is judged.
+    specification's (or it has none); otherwise it is left out, so that the implementation's own default path is what
+    is judged.
     """
-    values: dict[str, Any] = {**dict(family.options), **dict(case.options)}
-    for name in values:
-        if name == "weight":
-            values[name] = weight
-        elif hasattr(case, name):
-            values[name] = getattr(case, name)
-    needed = set(needed_options(case, family))
+    needed = {*needed_options(case, family), *_defaults_differ(implementation, family)}
+    values: dict[str, Any] = {}
     for name, default in family.options:
-        own = implementation.defaults.get(name, default)
-        if implementation.options is not None and name in implementation.options and own != default:
-            needed.add(name)
-    return {name: values[name] for name in values if name in needed}
+        if name in needed and name in family.tensor_options:
+            values[name] = tensors.get(name)
+        elif name in needed:
+            found = family.value(case, name)
+            values[name] = default if found is None else found
+    return values
 
 
-def bind(target: Callable[..., Any], options: Mapping[str, Any]) -> Callable[[Any, Any], Any]:
-    """A callable of (logits, target) with ``options`` bound; an nn.Module class is constructed with them."""
+def bind(
+    target: Callable[..., Any], options: Mapping[str, Any], family: Family, others: Mapping[str, Any]
+) -> Callable[..., Any]:
+    """A callable of (logits, target) with ``options`` bound, and of other tensors in a third argument, ``others``.
+
+    The tensors are handed on by position, in the family's order; an nn.Module class is constructed with the options.
+    """
+    between = family.slots[1:-1]
+    called: Callable[..., Any] = target
     if inspect.isclass(target):
-        return cast("Callable[[Any, Any], Any]", target(**options))
-    return lambda logits, labels: target(logits, labels, **options)
+        called, options = cast("Callable[..., Any]", target(**options)), {}
+
+    def of_two(logits: Any, labels: Any, _: object = None) -> Any:
+        return called(logits, labels, **options)
+
+    def of_one(logits: Any, _: object = None, __: object = None) -> Any:
+        return called(logits, **options)
+
+    def of_more(logits: Any, labels: Any, given: Mapping[str, Any] | None = None) -> Any:
+        now = others if given is None else given
+        by_keyword = {name: now.get(name, value) for name, value in options.items()}
+        return called(logits, *(now[name] for name in between), labels, **by_keyword)
+
+    if family.slots == ("logits",):
+        return of_one
+    return of_more if between or any(name in options for name in others) else of_two
+
+
+def _defaults_differ(implementation: Implementation, family: Family) -> list[str]:
+    """Options that the signature has with another default than the specification, or with none."""
+    if implementation.options is None:
+        return []
+    return [
+        name
+        for name, default in family.options
+        if name in implementation.options
+        and (name in implementation.required or implementation.defaults.get(name, default) != default)
+    ]

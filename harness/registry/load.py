@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -22,12 +22,18 @@ from harness.core.implementation import Implementation
 from harness.registry.declare import Declaration, collect
 from harness.registry.sources import Source
 
-#: Names that the two positional arguments of a drop-in go by; never taken for options.
+#: Positional tensors of a loss of which nothing else is known: logits and target.
 _POSITIONAL = 2
+#: The loss that a callable without a declaration implements.
+UNDECLARED = "cross_entropy"
 
 
-def load_source(source: Source) -> list[tuple[Implementation, Callable[..., Any]]]:
+def load_source(
+    source: Source, positional: Mapping[str, int] = MappingProxyType({})
+) -> list[tuple[Implementation, Callable[..., Any]]]:
     """Import ``source`` and return what it offers, described, with the callables.
+
+    ``positional`` says how many tensors each loss is called with by position; they are no options.
 
     Raises:
         UnknownReferenceError: the callable is not there, or the file registers nothing.
@@ -38,7 +44,7 @@ def load_source(source: Source) -> list[tuple[Implementation, Callable[..., Any]
     if source.callable:
         target = _attribute(module, source)
         declared = [d for d in declarations if d.target is target]
-        return [_declared(d, source) for d in declared[-1:]] or [(_undeclared(target, source), target)]
+        return [_declared(d, source, positional) for d in declared[-1:]] or [(_undeclared(target, source), target)]
     if not declarations and source.origin != "reference":
         return []
     if not declarations:
@@ -47,7 +53,7 @@ def load_source(source: Source) -> list[tuple[Implementation, Callable[..., Any]
             f"  its callables: {', '.join(_callables(module)) or 'none'}\n"
             f"  ask for one of them: {source.text or source.target}:NAME, or put @implementation(...) above it"
         )
-    return [_declared(d, source) for d in declarations]
+    return [_declared(d, source, positional) for d in declarations]
 
 
 def load_callable(implementation: Implementation) -> Callable[..., Any]:
@@ -134,14 +140,18 @@ def _callables(module: ModuleType) -> list[str]:
     ]
 
 
-def _declared(declaration: Declaration, source: Source) -> tuple[Implementation, Callable[..., Any]]:
-    options, defaults = signature_options(declaration.target)
+def _declared(
+    declaration: Declaration, source: Source, positional: Mapping[str, int]
+) -> tuple[Implementation, Callable[..., Any]]:
+    count = positional.get(declaration.loss, _POSITIONAL)
+    options, defaults = signature_options(declaration.target, count)
     description = Implementation(
         name=declaration.name,
         loss=declaration.loss,
         reference=source.reference,
         options=options,
         defaults=defaults,
+        required=_required(options, defaults),
         devices=declaration.devices,
         dtypes=declaration.dtypes,
         targets=declaration.targets,
@@ -159,21 +169,28 @@ def _undeclared(target: Callable[..., Any], source: Source) -> Implementation:
     options, defaults = signature_options(target)
     return Implementation(
         name=source.callable,
-        loss="cross_entropy",
+        loss=UNDECLARED,
         reference=source.reference,
         options=options,
         defaults=defaults,
+        required=_required(options, defaults),
         summary=_summary(target),
         source=_where(target, source),
         origin=source.origin,
     )
 
 
-def signature_options(target: Callable[..., Any]) -> tuple[tuple[str, ...] | None, Mapping[str, Any]]:
+def _required(options: tuple[str, ...] | None, defaults: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(name for name in options or () if name not in defaults)
+
+
+def signature_options(
+    target: Callable[..., Any], count: int = _POSITIONAL
+) -> tuple[tuple[str, ...] | None, Mapping[str, Any]]:
     """Keyword options of a callable (None when it takes any) with their defaults.
 
-    For an nn.Module class they are those of its constructor; for an instance those of ``forward``; the first two
-    positional parameters of a function are logits and target and are not options.
+    For an nn.Module class they are those of its constructor; for an instance those of ``forward``; the first ``count``
+    positional parameters of a function are tensors (logits and target) and are not options.
     """
     is_class = inspect.isclass(target)
     try:
@@ -188,7 +205,7 @@ def signature_options(target: Callable[..., Any]) -> tuple[tuple[str, ...] | Non
             return None, {}
         if parameter.kind is parameter.VAR_POSITIONAL:
             continue
-        if parameter.kind is not parameter.KEYWORD_ONLY and not is_class and positional < _POSITIONAL:
+        if parameter.kind is not parameter.KEYWORD_ONLY and not is_class and positional < count:
             positional += 1
             continue
         if parameter.kind is parameter.POSITIONAL_ONLY:

@@ -32,17 +32,15 @@ def unsupported_reason(implementation: Implementation, case: Case, family: Famil
 def needed_options(case: Case, family: Family) -> tuple[str, ...]:
     """Options of the specification that ``case`` sets away from their defaults."""
     needed: list[str] = []
-    chosen = dict(case.options)
     for name, default in family.options:
-        if name == "weight":
-            away = case.weight != "none"
+        value = family.value(case, name)
+        if name in family.tensor_options:
+            away = value not in (None, "none")
         elif name == "ignore_index":
             # ignored rows are marked with ignore_index, so one that lacks the option cannot know them
-            away = case.ignore_index != default or case.ignored > 0
-        elif name in chosen:
-            away = chosen[name] != default
+            away = value != default or case.ignored > 0
         else:
-            away = getattr(case, name, default) != default
+            away = value is not None and value != default
         if away:
             needed.append(name)
     return tuple(needed)

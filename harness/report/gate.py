@@ -68,9 +68,9 @@ class Side:
 
     @property
     def baseline(self) -> str:
-        """Name of the implementation that its ratios are taken to."""
-        suite = self.run.header.get("suite")
-        return str(suite.get("baseline", "") if isinstance(suite, Mapping) else "")
+        """Names of the implementations that its ratios are taken to: one for each loss, joined by commas."""
+        suite = _mapping(self.run.header.get("suite"))
+        return ", ".join(sorted(set(_mapping(suite.get("baselines")).values())) or [str(suite.get("baseline", ""))])
 
 
 def side_of(run: Run, samples: Iterable[Samples]) -> Side:
@@ -83,11 +83,12 @@ def log_speedups(samples: Iterable[Samples], baseline: str) -> Speeds:
     """(cell, implementation) → log speedups over ``baseline`` of each round, the halves apart."""
     found: dict[tuple[str, str], list[tuple[float, ...]]] = {}
     for half in sorted(samples, key=lambda one: one.half):
-        base = half.samples_ns.get(baseline)
+        own = next((name for name in baseline.split(", ") if name in half.samples_ns), "")
+        base = half.samples_ns.get(own)
         for name, values in half.samples_ns.items():
-            if base and name != baseline and len(values) == len(base):
+            if base and name != own and len(values) == len(base):
                 per_call = [value / half.calls_per_sample[name] for value in values]
-                logs = log_ratios([value / half.calls_per_sample[baseline] for value in base], per_call)
+                logs = log_ratios([value / half.calls_per_sample[own] for value in base], per_call)
                 found.setdefault((half.cell, name), []).append(tuple(logs))
     return {key: tuple(halves) for key, halves in found.items()}
 
@@ -190,7 +191,7 @@ def _timed(key: Key, new: Side, old: Side, gate: Gate, doubt: str) -> list[Findi
     speeds = new.speeds.get((cell, name)), old.speeds.get((cell, name))
     if doubt and name in gate.min_speedup:
         return found  # its own limit serves
-    if name == new.baseline or (speeds[0] is None and "speedup" not in mine):
+    if name in new.baseline.split(", ") or (speeds[0] is None and "speedup" not in mine):
         return found  # the measure itself, or a pass that was not compared
     if doubt or speeds[0] is None or speeds[1] is None:
         reason = doubt or "a run has no samples of it"

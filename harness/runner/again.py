@@ -62,7 +62,7 @@ def time_again(
     cells, names = {cell for cell, _ in wanted}, {name for _, name in wanted}
     cases = [case for case in cases_of(suite, asked) if case.cell in cells]
     plan, _ = build_plan(suite, cases, replace(asked, only="speed"), workers, cwd)
-    kept = tuple(one for one in plan.implementations if one.name in names or one.name == plan.baseline.name)
+    kept = tuple(one for one in plan.implementations if one.name in names or one in plan.baselines.values())
     sink = KeptSamples()
     execute(replace(plan, implementations=kept), workers, Record(sink, listener), listener)
     return sink.samples

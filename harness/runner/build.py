@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.checks.catalogue import ADMISSION, questions
@@ -38,19 +38,25 @@ def build_plan(suite: Suite, cases: Sequence[Case], asked: Asked, workers: Worke
     """
     patterns = asked.implementations or suite.implementations
     found = survey(workers, (*patterns, suite.baseline), cwd)
-    baseline = _baseline(found, suite.baseline)
-    losses = {case.loss for case in cases}
+    chosen_baseline = _baseline(found, suite.baseline)
+    losses = {case.loss: None for case in cases}
     chosen = [i for i in found.select(patterns) if i.loss in losses or asked.implementations or i.failed]
+    if asked.implementations and any(i.loss in losses for i in chosen):
+        # what was asked by name says which of the suite's losses are meant
+        losses = {loss: None for loss in losses if any(i.loss == loss for i in chosen)}
+        cases = [case for case in cases if case.loss in losses]
     timed = suite.timing is not None and asked.only != "correctness"
-    if timed and baseline.name not in {i.name for i in chosen}:
-        chosen.insert(0, baseline)
+    baselines = _baselines(found, chosen_baseline, losses, timed=timed)
+    names = {i.name for i in chosen}
+    if timed:
+        chosen = [*(one for one in baselines.values() if one.name not in names), *chosen]
     settings = _settings(suite, asked, timed)
     plan = Plan(
         cases=tuple(cases),
         questions=questions(cases, settings.checks, thorough=asked.thorough),
         implementations=tuple(chosen),
-        baseline=baseline,
-        torch=found.named.get("torch"),
+        baselines=baselines,
+        torch=_by_torch(found),
         families=families(),
         cuda=found.cuda,
         settings=settings,
@@ -63,6 +69,30 @@ def _baseline(found: Survey, name: str) -> Implementation:
         return found.select((name,))[0]
     except UnknownReferenceError as error:
         raise UnknownReferenceError(f"the suite's baseline: {error}") from None
+
+
+def _baselines(
+    found: Survey, chosen: Implementation, losses: Iterable[str], *, timed: bool
+) -> dict[str, Implementation]:
+    """What each loss is compared with: the suite's baseline where it implements the loss, else torch's own."""
+    by_torch, baselines = _by_torch(found), {}
+    for loss in losses:
+        if chosen.loss == loss:
+            baselines[loss] = chosen
+        elif loss in by_torch:
+            baselines[loss] = by_torch[loss]
+        elif timed:
+            raise UnknownReferenceError(
+                f"nothing to compare {loss} with: the suite's baseline {chosen.name} implements {chosen.loss}\n"
+                f"  write baseline: NAME, the name or reference of an implementation of {loss}, or timing: none"
+            )
+    return baselines
+
+
+def _by_torch(found: Survey) -> dict[str, Implementation]:
+    """Torch's own implementation of each loss that has one."""
+    named = {name: found.named.get(family.baseline) for name, family in families().items()}
+    return {name: one for name, one in named.items() if one is not None and one.loss == name}
 
 
 def _settings(suite: Suite, asked: Asked, timed: bool) -> Settings:

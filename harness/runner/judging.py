@@ -75,7 +75,7 @@ class Judge:
         return losses
 
     def _ask(self, implementation: Implementation, cases: Sequence[Case]) -> None:
-        settings = self._plan.settings
+        settings, reference = self._plan.settings, self._plan.torch.get(cases[0].loss)
         job = {
             "job": "judge",
             "implementation": implementation_to_dict(implementation),
@@ -84,7 +84,7 @@ class Judge:
             "grade": settings.grade,
             "threads": settings.threads,
             "measure_memory": settings.timing is not None and cases[0].device != INTERPRETER,
-            "torch": None if self._plan.torch is None else implementation_to_dict(self._plan.torch),
+            "torch": implementation_to_dict(reference) if reference else None,
         }
         for message in self._worker_for(cases[0]).request(job, timeout_s=settings.seconds_per_call):
             if "outcome" in message:
@@ -126,6 +126,8 @@ class Judge:
     def _settle(self, implementation: Implementation) -> None:
         """Outcomes of the cells that need not run."""
         for case in self._plan.questions:
+            if not self._plan.concerns(implementation, case):
+                continue
             settled = self._plan.settled(implementation, case)
             if settled is not None:
                 status, reason, traceback = settled

@@ -36,17 +36,26 @@ class Plan:
     """Cases and implementations of a run.
 
     ``cases`` are the suite's; ``questions`` say which checks are asked on which cells, the cells that checks bring
-    themselves included. ``baseline`` is timed in every cell and is among ``implementations`` when anything is timed.
+    themselves included. ``baselines`` are by loss: one is timed in every cell of its loss, and they are among
+    ``implementations`` when anything is timed. ``torch`` is torch's own implementation of each loss.
     """
 
     cases: tuple[Case, ...]
     questions: Questions
     implementations: tuple[Implementation, ...]
-    baseline: Implementation
-    torch: Implementation | None
+    baselines: Mapping[str, Implementation]
+    torch: Mapping[str, Implementation]
     families: Mapping[str, Family]
     cuda: tuple[Mapping[str, Any], ...]
     settings: Settings
+
+    def baseline(self, case: Case) -> Implementation:
+        """What the times of ``case`` are compared with."""
+        return self.baselines[case.loss]
+
+    def concerns(self, implementation: Implementation, case: Case) -> bool:
+        """Whether ``case`` is of the implementation's loss; where the plan has none such, all cells are told so."""
+        return implementation.loss == case.loss or all(implementation.loss != one.loss for one in self.questions)
 
     def settled(self, implementation: Implementation, case: Case) -> tuple[Status, str, str | None] | None:
         """(status, reason, traceback) of a cell that need not run for ``implementation``; None when it must run."""
@@ -69,7 +78,8 @@ class Plan:
 
     def groups(self, implementation: Implementation) -> list[tuple[Case, ...]]:
         """The cells that ``implementation`` must be asked for, those of one set of inputs together."""
-        asked = [case for case in self.questions if self.settled(implementation, case) is None]
+        mine = [case for case in self.questions if self.concerns(implementation, case)]
+        asked = [case for case in mine if self.settled(implementation, case) is None]
         return [tuple(cases) for _, cases in groupby(asked, key=lambda case: case.inputs_key)]
 
     def checks_for(self, case: Case) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ class Timer:
         if self._plan.settings.timing is None:
             return
         for case in self._plan.cases:
-            for implementation in self._plan.implementations:
+            for implementation in self._of(case):
                 if case.device == INTERPRETER and self._plan.settled(implementation, case) is None:
                     self._say(case, implementation, Status.SKIPPED, "judged only: the interpreter's time says nothing")
 
@@ -69,8 +69,10 @@ class Timer:
         """Every implementation gets its timed outcome in ``case``."""
         started = time.monotonic()
         rivals = self._rivals(case)
-        if rivals and self._plan.baseline not in rivals:
-            reason = f"not timed: the baseline {self._plan.baseline.name} has no right answer here to be compared with"
+        if rivals and self._plan.baseline(case) not in rivals:
+            reason = (
+                f"not timed: the baseline {self._plan.baseline(case).name} has no right answer here to be compared with"
+            )
             self._skip(case, rivals, reason)
             rivals = []
         self._listener.working(f"timing {case.cell}")
@@ -83,7 +85,7 @@ class Timer:
                 self._end_workers()
                 self._say(case, culprit, lost.status, lost.reason)
                 rivals = [rival for rival in rivals if rival is not culprit]
-                if self._plan.baseline not in rivals:
+                if self._plan.baseline(case) not in rivals:
                     self._skip(case, rivals, "not timed: the baseline was lost while it was timed")
                     rivals = []
         self._parts.add_wall(time.monotonic() - started)
@@ -92,7 +94,7 @@ class Timer:
     def _rivals(self, case: Case) -> list[Implementation]:
         """Implementations to be timed together; the others' timed outcomes are said at once."""
         rivals: list[Implementation] = []
-        for implementation in self._plan.implementations:
+        for implementation in self._of(case):
             if self._record.has(case.cell, implementation.name, TIMED, CHECK):
                 continue
             judged = self._record.judged(case.cell, implementation.name)
@@ -110,14 +112,17 @@ class Timer:
                     status,
                     f"not timed: its answer here is {found.value if judged else 'not judged'}",
                 )
-        if rivals and self._plan.baseline not in rivals and self._was_timed(case):
-            rivals.insert(0, self._plan.baseline)
+        if rivals and self._plan.baseline(case) not in rivals and self._was_timed(case):
+            rivals.insert(0, self._plan.baseline(case))
         return rivals
+
+    def _of(self, case: Case) -> list[Implementation]:
+        return [one for one in self._plan.implementations if self._plan.concerns(one, case)]
 
     def _was_timed(self, case: Case) -> bool:
         """Whether the baseline has its own figure already (a resumed run): it then runs again as the reference only."""
-        return self._record.has(case.cell, self._plan.baseline.name, TIMED, CHECK) and admitted(
-            self._record.judged(case.cell, self._plan.baseline.name)
+        return self._record.has(case.cell, self._plan.baseline(case).name, TIMED, CHECK) and admitted(
+            self._record.judged(case.cell, self._plan.baseline(case).name)
         )
 
     def _ask(self, case: Case, rivals: Sequence[Implementation]) -> list[Half]:
@@ -127,7 +132,7 @@ class Timer:
         for index, worker in enumerate(self._slots):
             refused = {name for half in halves for name in half.refused}
             asked = [rival for rival in rivals if rival.name not in refused]
-            if halves and (len(asked) < 2 <= len(rivals) or self._plan.baseline not in asked):
+            if halves and (len(asked) < 2 <= len(rivals) or self._plan.baseline(case) not in asked):
                 break  # nobody is left to be compared with the baseline
             half = Half()
             timing = self._plan.settings.timing or {}
@@ -147,7 +152,7 @@ class Timer:
         return {
             "job": "time", "half": index, "case": case_to_dict(case),
             "implementations": [implementation_to_dict(rival) for rival in rivals],
-            "baseline": self._plan.baseline.name,
+            "baseline": self._plan.baseline(case).name,
             "threads": settings.threads, "cache_bytes": settings.cache_bytes, "mark": str(self._mark), **timing,
             "max_seconds": timing["max_seconds"] / HALVES, "min_rounds": 2,
             # the rounds of both halves make the interval, so each may be wider by the root of two
@@ -182,7 +187,7 @@ class Timer:
             if half.samples:
                 self._record.sink.append_samples(case.cell, half.samples, half.calls, index)
         reasons = self._refused(case, rivals, halves)
-        base = self._plan.baseline.name
+        base = self._plan.baseline(case).name
         for rival in rivals:
             if rival.name in reasons:
                 status, reason, traceback = reasons[rival.name]
@@ -190,7 +195,7 @@ class Timer:
             elif base in reasons:
                 self._say(case, rival, Status.SKIPPED, f"not timed: the baseline {base} could not be timed")
             else:
-                figures = timed_figures(rival.name, self._whole(rival, halves), self._asked(case))
+                figures = timed_figures(rival.name, self._whole(case, rival, halves), self._asked(case))
                 figures |= self._judged_figures(case, rival)
                 if rival.name != base and not self._comparable(case, rival):
                     figures = without_speed(figures)
@@ -204,12 +209,12 @@ class Timer:
         for half in halves:
             for name, message in half.refused.items():
                 found.setdefault(name, (Status(message["status"]), message["reason"], message.get("traceback")))
-        for rival in sorted(rivals, key=lambda one: one is not self._plan.baseline):
+        for rival in sorted(rivals, key=lambda one: one is not self._plan.baseline(case)):
             if rival.name in found:
                 continue
-            if self._plan.baseline.name in found:
+            if self._plan.baseline(case).name in found:
                 break  # then nobody has anything to be compared with
-            if not self._whole(rival, halves):
+            if not self._whole(case, rival, halves):
                 found[rival.name] = (Status.SKIPPED, "not timed: no round could be kept", None)
             elif (reason := self._too_fast(case, rival, halves)) is not None:
                 found[rival.name] = (Status.FAILED, reason, None)
@@ -221,20 +226,22 @@ class Timer:
         for again in range(4):
             if again:
                 self._machine.measure_again(case.device, self._slots[0])
-            whole, asked = self._whole(rival, halves), self._asked(case)
+            whole, asked = self._whole(case, rival, halves), self._asked(case)
             reason = too_fast(timed_figures(rival.name, whole, asked), whole, asked)
             if reason is None:
                 return None
         return reason
 
-    def _whole(self, rival: Implementation, halves: Sequence[Half]) -> list[Half]:
+    def _whole(self, case: Case, rival: Implementation, halves: Sequence[Half]) -> list[Half]:
         """The halves in which ``rival`` and the baseline were sampled."""
-        return [half for half in halves if half.samples.get(rival.name) and half.samples.get(self._plan.baseline.name)]
+        return [
+            half for half in halves if half.samples.get(rival.name) and half.samples.get(self._plan.baseline(case).name)
+        ]
 
     def _asked(self, case: Case) -> Asked:
         timing = self._plan.settings.timing or {}
         return Asked(
-            case=case, baseline=self._plan.baseline.name, cost=self._plan.families[case.loss].cost(case),
+            case=case, baseline=self._plan.baseline(case).name, cost=self._plan.families[case.loss].cost(case),
             confidence=timing["confidence"], target_relative_width=timing["target_relative_width"],
             ceilings=self._machine.ceilings(case.device),
         )  # fmt: skip
@@ -244,7 +251,7 @@ class Timer:
         if case.pass_ not in SPLIT_PASSES:
             return True
         mine, base = (
-            self._judged_figures(case, one).get("gradient_in_forward") for one in (rival, self._plan.baseline)
+            self._judged_figures(case, one).get("gradient_in_forward") for one in (rival, self._plan.baseline(case))
         )
         return bool(mine) == bool(base)
 

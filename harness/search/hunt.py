@@ -98,7 +98,7 @@ class Hunt:
         return next((outcome for outcome in outcomes if outcome.status in FAULTS), None)
 
     def _ask(self, case: Case, checks: list[str]) -> list[Outcome]:
-        settings = self.plan.settings
+        settings, reference = self.plan.settings, self.plan.torch.get(case.loss)
         if self._worker is None:
             environment = {"TRITON_INTERPRET": "1"} if case.device == INTERPRETER else {}
             self._worker = self.workers.start(environment=environment, memory_bytes=settings.memory_bytes)
@@ -106,7 +106,7 @@ class Hunt:
             "job": "judge", "implementation": implementation_to_dict(self.implementation),
             "cases": [case_to_dict(case)], "checks": {case.cell: checks}, "grade": settings.grade,
             "threads": usable_cores(), "measure_memory": False,
-            "torch": None if self.plan.torch is None else implementation_to_dict(self.plan.torch),
+            "torch": implementation_to_dict(reference) if reference else None,
         }  # fmt: skip
         outcomes = []
         for message in self._worker.request(job, timeout_s=settings.seconds_per_call):

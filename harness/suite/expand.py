@@ -68,7 +68,7 @@ def _case(loss: str, pass_: str, axes: Mapping[str, AxisValue], family: Family) 
             known[name] = _as_axis(value, family, name)
         elif name != "pass":
             other.append((name, value))
-    return Case(loss=loss, pass_=pass_, options=tuple(sorted(other)), **known)
+    return Case(loss=loss, pass_=pass_, options=family.away(dict(other)), **known)
 
 
 def _as_axis(value: AxisValue, family: Family, name: str) -> AxisValue:

@@ -47,6 +47,8 @@ def axis_allowed(axis: Axis) -> str:
         return ", ".join(axis.allowed).replace("captured:*", "captured:FILE").replace("cuda:*", "cuda:INDEX")
     if axis.kind == "str":
         return "text, or a list of texts"
+    if axis.kind == "bool":
+        return "true, false"
     noun = "whole numbers" if axis.kind == "int" else "numbers"
     low, high = axis.minimum, axis.maximum
     bounds = {
@@ -66,6 +68,8 @@ def _item(axis: Axis) -> Any:
         return Annotated[str, AfterValidator(lambda value: _choice(value, axis))]
     if axis.kind == "str":
         return Annotated[str, Field(min_length=1)]
+    if axis.kind == "bool":
+        return bool
     return Annotated[int if axis.kind == "int" else float, Field(ge=axis.minimum, le=axis.maximum)]
 
 

@@ -9,11 +9,9 @@ import torch
 
 from harness.core.case import Case
 from harness.timing.meter import Meter
-from harness.timing.ring import Ring
+from harness.timing.ring import Given, Ring, leaves_of
 
-Function = Callable[[Any, Any], Any]
-#: Logits and target, or the loss and the logits it came from.
-Pair = tuple[Any, Any]
+Function = Callable[..., Any]
 
 
 class Arm:
@@ -53,37 +51,37 @@ class Arm:
                     self._ring.restore(index)
         return self.meter.finish(calls)
 
-    def _run(self, pairs: list[Pair]) -> None:
+    def _run(self, pairs: list[Given]) -> None:
         if self._backward:
-            graphs = [(self._function(logits, target), logits) for logits, target in pairs]
+            graphs = [(self._function(*given), leaves_of(given)) for given in pairs]
             self.meter.clocked(lambda: self._go_back(graphs))
             return
 
         def run() -> None:
-            for logits, target in pairs:
-                self._call(logits, target)
+            for given in pairs:
+                self._call(*given)
 
         self.meter.clocked(run)
 
-    def _go_back(self, graphs: list[Pair]) -> None:
-        for loss, logits in graphs:
-            gradient_of(loss, logits, self._grad_output)
+    def _go_back(self, graphs: list[tuple[Any, Any]]) -> None:
+        for loss, leaves in graphs:
+            gradient_of(loss, leaves, self._grad_output)
 
 
-def gradient_of(loss: torch.Tensor, logits: torch.Tensor, grad_output: torch.Tensor) -> Any:
-    """The gradient with respect to the logits, without accumulation into ``.grad``."""
+def gradient_of(loss: torch.Tensor, leaves: Any, grad_output: torch.Tensor) -> Any:
+    """The gradient with respect to the logits, the first of ``leaves``, without accumulation into ``.grad``."""
     upstream = grad_output if grad_output.dtype == loss.dtype else grad_output.to(loss.dtype)
-    return torch.autograd.grad(loss, logits, upstream)[0]
+    return torch.autograd.grad(loss, leaves, upstream)[0]
 
 
-def _call(function: Function, case: Case, grad_output: torch.Tensor) -> Callable[[Any, Any], object]:
+def _call(function: Function, case: Case, grad_output: torch.Tensor) -> Callable[..., object]:
     if case.pass_ == "forward_backward":
-        return lambda logits, target: gradient_of(function(logits, target), logits, grad_output)
+        return lambda *given: gradient_of(function(*given), leaves_of(given), grad_output)
     if case.pass_ == "forward_no_grad":
 
-        def no_grad(logits: Any, target: Any) -> object:
+        def no_grad(*given: Any) -> object:
             with torch.no_grad():
-                return function(logits, target)
+                return function(*given)
 
         return no_grad
     return function

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any
 
 import torch
 
 from harness.core.case import Case
 from harness.timing.arm import Arm, Function, gradient_of
 from harness.timing.meter import Meter
-from harness.timing.ring import Ring
+from harness.timing.ring import Given, Ring, leaves_of
 
 #: A result that arrives late has arrived after so many times a call of the baseline, within these bounds in seconds.
 _PATIENCE, _LEAST_WAIT_S, _MOST_WAIT_S = 5.0, 0.01, 0.25
@@ -45,8 +44,7 @@ def late_results(
     baseline's call: where the two differ, something went on working. On CUDA the first copy is queued on the current
     stream, as a user's next kernel would be.
     """
-    logits, target = ring.pairs[0]
-    held = _call(function, case, logits, target, grad_output)
+    held = _call(function, case, ring.pairs[0], grad_output)
     early = [value.detach().clone() for value in held]
     _wait(case.device, work_ns)
     late = [value.detach().clone() for value in held]
@@ -67,7 +65,7 @@ def stale_results(
     The contents of a view that it has seen are replaced in place. Its answer must then be nearer to the baseline's
     answer on the new contents than to the baseline's on the old ones.
     """
-    logits, target = ring.pairs[0]
+    given = ring.pairs[0]
     ring.restore(0)
     answers = []
     for change in (False, True):
@@ -75,8 +73,8 @@ def stale_results(
             ring.restore(0)
             if change:
                 with torch.no_grad():
-                    logits.copy_(logits.flip(0).mul(0.5))
-            answers.append(_snapshot(asked, case, logits, target, grad_output))
+                    given[0].copy_(given[0].flip(0).mul(0.5))
+            answers.append(_snapshot(asked, case, given, grad_output))
     ring.restore(0)
     base_old, _, base_new, mine_new = answers
     for old, new, mine in zip(base_old.values, base_new.values, mine_new.values, strict=False):
@@ -93,7 +91,7 @@ def fresh_factor(arm: Arm, function: Function, case: Case, ring: Ring, grad_outp
     over the least of the other. On a busy machine either alone can be large by accident.
     """
     alone = Arm(function, case, _first_of(ring), grad_output, meter=Meter(device=case.device), mutates=arm.mutates)
-    logits, _ = ring.pairs[0]
+    logits = ring.pairs[0][0]
     alone(1)
     fresh, seen = [], []
     for pair in range(_FRESH_PAIRS):
@@ -128,19 +126,19 @@ def repeats_itself(ask: Callable[[], float], baseline: float) -> str | None:
 
 
 def _first_of(ring: Ring) -> Ring:
-    return Ring(pairs=ring.pairs[:1], cache="warm", reason="", source=ring.source)
+    return replace(ring, pairs=ring.pairs[:1], cache="warm", reason="")
 
 
-def _call(function: Function, case: Case, logits: Any, target: Any, grad_output: torch.Tensor) -> list[torch.Tensor]:
+def _call(function: Function, case: Case, given: Given, grad_output: torch.Tensor) -> list[torch.Tensor]:
     if case.pass_ == "forward_no_grad":
         with torch.no_grad():
-            return [function(logits, target)]
-    loss = function(logits, target)
-    return [loss, gradient_of(loss, logits, grad_output)] if case.needs_gradient else [loss]
+            return [function(*given)]
+    loss = function(*given)
+    return [loss, gradient_of(loss, leaves_of(given), grad_output)] if case.needs_gradient else [loss]
 
 
-def _snapshot(function: Callable[..., Any], case: Case, logits: Any, target: Any, grad_output: torch.Tensor) -> Results:
-    values = [value.detach().clone() for value in _call(function, case, logits, target, grad_output)]
+def _snapshot(function: Function, case: Case, given: Given, grad_output: torch.Tensor) -> Results:
+    values = [value.detach().clone() for value in _call(function, case, given, grad_output)]
     return Results(loss=values[0], gradient=values[1] if len(values) > 1 else None)
 
 

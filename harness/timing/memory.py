@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
 from harness.core.case import Case
 from harness.timing.arm import Function, gradient_of
-from harness.timing.ring import like_strided
+from harness.timing.ring import Given, Ring, leaves_of, like_strided
 
 #: Values of this many logits are enough to see whether a kept tensor is the gradient.
 _COMPARED = 1 << 18
 _PROPORTIONAL = 2.0**-5
+#: No kernel writes into these.
+_SHARED = ("weight", "grad_output")
 
 
-def measure_memory(function: Function, case: Case, inputs: Any) -> dict[str, Any]:
+def measure_memory(function: Function, case: Case, inputs: Any, trained: Sequence[str] = ()) -> dict[str, Any]:
     """Bytes of one call of ``function`` under the case's pass, above what was allocated before it.
 
-    The call works on copies, so that a kernel which writes into its inputs leaves ``inputs`` as they are.
+    The call works on copies, so that a kernel which writes into its inputs leaves ``inputs`` as they are. ``trained``
+    names those of the other tensors that a gradient is taken of beside the logits.
 
     Returns:
         ``peak_bytes``, the most allocated at any moment, the results included; ``saved_bytes``, what stays allocated
         between forward and backward, the loss included (only where the pass keeps a graph); ``gradient_in_forward``,
         whether the gradient exists when the forward returns (only where there is one).
     """
-    own = replace(inputs, logits=like_strided(inputs.logits), target=inputs.target.clone())
-    figures = _cuda(function, case, own) if case.device.startswith("cuda") else _cpu(function, case, own)
+    own = inputs.changed({n: like_strided(t) for n, t in inputs.tensors().items() if n not in _SHARED})
+    measure = _cuda if case.device.startswith("cuda") else _cpu
+    figures = measure(function, case, own, trained)
     found: dict[str, Any] = dict(figures)
     if case.pass_ != "forward_no_grad":
         found["gradient_in_forward"] = makes_gradient_in_forward(function, inputs)
@@ -41,14 +44,14 @@ def makes_gradient_in_forward(function: Function, inputs: Any) -> bool:
     Such an implementation moves the work of the backward into its forward: the two passes of it and of one that does
     not must not stand in one column. Seen by value, so it does not depend on how long anything takes.
     """
-    logits = inputs.logits.clone().requires_grad_()
-    loss = function(logits, inputs.target.clone())
+    logits, target = inputs.logits.clone().requires_grad_(), None if inputs.target is None else inputs.target.clone()
+    loss = function(logits, target)
     if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
         return False
     gradient = gradient_of(loss, logits, inputs.grad_output).detach().clone()
     del loss
     logits = inputs.logits.clone().requires_grad_()
-    loss = function(logits, inputs.target.clone())
+    loss = function(logits, None if inputs.target is None else inputs.target.clone())
     kept = (logits.detach(), *_kept(loss.grad_fn))
     return any(_proportional(tensor, gradient) for tensor in kept if tensor.shape == gradient.shape)
 
@@ -94,41 +97,42 @@ def _proportional(tensor: torch.Tensor, gradient: torch.Tensor) -> bool:
     return bool(((t * scale - g).abs() <= _PROPORTIONAL * largest)[told].all())
 
 
-def _forward(function: Callable[[Any, Any], Any], case: Case, inputs: Any) -> tuple[Any, Any]:
+def _forward(function: Function, case: Case, inputs: Any, trained: Sequence[str]) -> tuple[Any, Any]:
+    given: Given = (inputs.logits, inputs.target, inputs.others) if inputs.others else (inputs.logits, inputs.target)
     if case.pass_ == "forward_no_grad":
         with torch.no_grad():
-            return function(inputs.logits, inputs.target), None
-    logits = inputs.logits.detach().requires_grad_()
-    return function(logits, inputs.target), logits
+            return function(*given), None
+    ring = Ring(pairs=(given,), cache="warm", reason="", source=inputs, trained=tuple(trained)).requiring_grad(True)
+    return function(*ring.pairs[0]), leaves_of(ring.pairs[0])
 
 
-def _backward(loss: Any, logits: Any, case: Case, inputs: Any) -> Any:
-    return gradient_of(loss, logits, inputs.grad_output) if case.needs_gradient else None
+def _backward(loss: Any, leaves: Any, case: Case, inputs: Any) -> Any:
+    return torch.autograd.grad(loss, leaves, inputs.grad_output.to(loss.dtype)) if case.needs_gradient else None
 
 
-def _cuda(function: Callable[[Any, Any], Any], case: Case, inputs: Any) -> dict[str, int]:
+def _cuda(function: Function, case: Case, inputs: Any, trained: Sequence[str]) -> dict[str, int]:
     device = inputs.logits.device
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
-    loss, logits = _forward(function, case, inputs)
+    loss, leaves = _forward(function, case, inputs, trained)
     torch.cuda.synchronize(device)
     kept = torch.cuda.memory_allocated(device) - before
-    gradient = _backward(loss, logits, case, inputs)
+    gradient = _backward(loss, leaves, case, inputs)
     torch.cuda.synchronize(device)
     peak = torch.cuda.max_memory_allocated(device) - before
     del gradient, loss
-    return {"peak_bytes": peak, "saved_bytes": kept if logits is not None else 0}
+    return {"peak_bytes": peak, "saved_bytes": kept if leaves is not None else 0}
 
 
-def _cpu(function: Callable[[Any, Any], Any], case: Case, inputs: Any) -> dict[str, int]:
+def _cpu(function: Function, case: Case, inputs: Any, trained: Sequence[str]) -> dict[str, int]:
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        loss, logits = _forward(function, case, inputs)
+        loss, leaves = _forward(function, case, inputs, trained)
         marker = torch.empty(_MARKER_BYTES, dtype=torch.uint8)
         del marker
-        gradient = _backward(loss, logits, case, inputs)
+        gradient = _backward(loss, leaves, case, inputs)
         del gradient, loss
     events = sorted(
         (event.start_ns(), event.nbytes())
@@ -142,7 +146,7 @@ def _cpu(function: Callable[[Any, Any], Any], case: Case, inputs: Any) -> dict[s
         if abs(size) != _MARKER_BYTES:
             current += size
             peak = max(peak, current)
-    return {"peak_bytes": peak, "saved_bytes": saved if logits is not None else 0}
+    return {"peak_bytes": peak, "saved_bytes": saved if leaves is not None else 0}
 
 
 #: A size that no loss allocates by chance: it marks the end of the forward in the stream of allocations.

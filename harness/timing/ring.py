@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,35 +13,61 @@ import torch
 MAX_VIEWS = 4096
 
 
+#: Tensors of one call: (logits, target), and where there are others a mapping of them behind.
+Given = tuple[Any, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ring:
-    """Inputs to go round: (logits, target) pairs, and whether they are ``cold`` or ``warm`` and why.
+    """Inputs to go round: (logits, target[, others]) of each call, and whether they are ``cold`` or ``warm`` and why.
 
-    ``source`` holds the inputs that the pairs were made from; pair ``i`` has their rows rolled by ``i``.
+    ``source`` holds the inputs that they were made from; call ``i`` has their rows rolled by ``i`` (the others as they
+    are). ``trained`` names those of the others that a gradient is taken of, too.
     """
 
-    pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]
+    pairs: Sequence[Given]
     cache: str
     reason: str
     source: Any
+    trained: tuple[str, ...] = ()
 
     def requiring_grad(self, requires_grad: bool) -> Ring:
-        """The same memory, whose logits ask for a gradient or do not."""
-        pairs = [(logits.detach().requires_grad_(requires_grad), target) for logits, target in self.pairs]
-        return Ring(pairs=pairs, cache=self.cache, reason=self.reason, source=self.source)
+        """The same memory, whose logits (and what else is trained) ask for a gradient or do not."""
+        pairs = [self._given(given, requires_grad) for given in self.pairs]
+        return replace(self, pairs=pairs)
 
     def restore(self, index: int) -> None:
-        """Give pair ``index`` its own contents again, for a kernel that writes into its inputs."""
-        logits, target = self.pairs[index]
+        """Give call ``index`` its own contents again, for a kernel that writes into its inputs."""
+        logits, target, *others = self.pairs[index]
         with torch.no_grad():
             _roll_into(logits, self.source.logits, index)
-            _roll_into(target, self.source.target, index)
+            if target is not None:
+                _roll_into(target, self.source.target, index)
+            for name, tensor in others[0].items() if others else ():
+                tensor.copy_(self.source.others[name])
 
     def intact(self, index: int) -> bool:
-        """Whether pair ``index`` still holds its own contents (a NaN equals a NaN)."""
-        logits, target = self.pairs[index]
-        same_logits = _same(logits.detach(), self.source.logits, index)
-        return same_logits and _same(target, self.source.target, index)
+        """Whether call ``index`` still has its own contents (a NaN equals a NaN)."""
+        logits, target, *others = self.pairs[index]
+        same = _same(logits.detach(), self.source.logits, index)
+        same = same and (target is None or _same(target, self.source.target, index))
+        named = others[0] if others else {}
+        return same and all(_same(tensor.detach(), self.source.others[name], 0) for name, tensor in named.items())
+
+    def _given(self, given: Given, requires_grad: bool) -> Given:
+        logits, target, *others = given
+        leaf = logits.detach().requires_grad_(requires_grad)
+        if not others:
+            return leaf, target
+        asked = {n: t.detach().requires_grad_(requires_grad and n in self.trained) for n, t in others[0].items()}
+        return leaf, target, asked
+
+
+def leaves_of(given: Given) -> Any:
+    """What a gradient is taken of: the logits, or they first and then the others that require a gradient."""
+    logits, _, *others = given
+    more = [tensor for tensor in others[0].values() if tensor.requires_grad] if others else []
+    return (logits, *more) if more else logits
 
 
 def views_needed(input_bytes: int, cache_bytes: int) -> int:
@@ -49,24 +75,33 @@ def views_needed(input_bytes: int, cache_bytes: int) -> int:
     return math.ceil(2 * cache_bytes / max(1, input_bytes)) + 1
 
 
-def make_ring(inputs: Any, *, cache: str, cache_bytes: int, requires_grad: bool) -> Ring:
+def make_ring(inputs: Any, *, cache: str, cache_bytes: int, requires_grad: bool, trained: tuple[str, ...] = ()) -> Ring:
     """The ring for ``inputs``.
 
     Each view holds the same rows, rolled by its index, so every call does the same work on different bytes. Strides
-    are kept. Where more than 4,096 views would be needed, one is used and the ring says that it is warm.
+    are kept. Where more than 4,096 views would be needed, one is used and the ring says that it is warm. Other tensors
+    are copied for each view as well, but where they alone are twice the cache, in which nothing of them stays.
     """
-    bytes_each = inputs.logits.numel() * inputs.logits.element_size()
-    count, reason = views_needed(bytes_each, cache_bytes), ""
+    own, shared = _bytes(inputs.logits), sum(map(_bytes, inputs.others.values()))
+    count, reason = views_needed(own + shared, cache_bytes), ""
     if cache == "warm":
         count, reason = 1, "asked for"
     elif count > MAX_VIEWS:
-        reason = f"cold would need {count} views of {bytes_each} bytes (at most {MAX_VIEWS})"
+        reason = f"cold would need {count} views of {own + shared} bytes (at most {MAX_VIEWS})"
         count, cache = 1, "warm"
-    pairs = []
+    alone = shared >= 2 * cache_bytes
+    pairs: list[Given] = []
     for index, logits in enumerate(_slab(inputs.logits, count)):
         _roll_into(logits, inputs.logits, index)
-        pairs.append((logits.detach().requires_grad_(requires_grad), inputs.target.roll(index, dims=0)))
-    return Ring(pairs=pairs, cache=cache, reason=reason, source=inputs)
+        target = None if inputs.target is None else inputs.target.roll(index, dims=0)
+        others = pairs[0][2] if alone and index else {n: like_strided(t) for n, t in inputs.others.items()}
+        pairs.append((logits, target, others) if others else (logits, target))
+    ring = Ring(pairs=pairs, cache=cache, reason=reason, source=inputs, trained=trained)
+    return ring.requiring_grad(requires_grad)
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 def like_strided(logits: torch.Tensor) -> torch.Tensor:

@@ -82,7 +82,7 @@ class Bench:
     def timed(self, implementation: Implementation, case: Case) -> Outcome:
         """The timing of one cell, done now (for all selected rivals at once) unless it is there."""
         if not self._record.has(case.cell, implementation.name, TIMED, CHECK):
-            wanted = {self.plan.baseline.name, implementation.name, *self._rivals[case]}
+            wanted = {self.plan.baseline(case).name, implementation.name, *self._rivals[case]}
             for rival in self.plan.implementations:
                 if rival.name in wanted:
                     self.judged(rival, case)
@@ -111,7 +111,8 @@ class Bench:
 
     def run(self) -> Run:
         """What a run folder would hold of this session, without outcomes."""
-        suite = {"name": self.suite.name, "baseline": self.plan.baseline.name}
+        baselines = {loss: one.name for loss, one in self.plan.baselines.items()}
+        suite = {"name": self.suite.name, "baseline": self.suite.baseline, "baselines": baselines}
         header = {"suite": suite, "environment": self._environment, "settings": asdict(self.plan.settings)}
         return Run(
             path=self.suite.source,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,6 +16,7 @@ from harness.core.case import Case
 from harness.core.family import Family
 from harness.core.implementation import Implementation
 from harness.core.status import Status
+from harness.losses.catalogue import family_of
 from harness.registry.call import bind, call_options
 
 
@@ -38,10 +39,13 @@ class Candidate:
     target: Callable[..., Any]
     family: Family
 
-    def function(self, case: Case, inputs: Any) -> Callable[[Any, Any], Any]:
-        """A callable of (logits, target) with the options of ``case`` bound."""
-        options = call_options(self.description, case, self.family, inputs.weight)
-        return bind(self.target, options)
+    def function(self, case: Case, inputs: Any) -> Callable[..., Any]:
+        """A callable of (logits, target) with the options of ``case`` bound, and the other tensors of ``inputs``.
+
+        It takes a third argument: other tensors in place of those, by name.
+        """
+        options = call_options(self.description, case, self.family, inputs.tensors())
+        return bind(self.target, options, self.family, inputs.others)
 
     def answer(self, case: Case, inputs: Any) -> Answer:
         """Call the candidate under the rules of the case's pass.
@@ -51,29 +55,28 @@ class Candidate:
         """
         with guarded_state():
             try:
-                function = self.function(case, inputs)
                 if case.pass_ == "forward_no_grad":
+                    function = self.function(case, inputs)
                     with torch.no_grad():
                         loss = function(inputs.logits, inputs.target)
                         return Answer(loss=_detached(loss), gradients={}, requires_grad=_requires_grad(loss))
-                logits = inputs.logits.detach().requires_grad_()
-                loss = function(logits, inputs.target)
-                if not case.needs_gradient:
-                    return Answer(loss=_detached(loss), gradients={}, requires_grad=_requires_grad(loss))
-                gradients = _gradients(loss, logits, inputs)
+                tensors = inputs.tensors()
+                leaves = {name: tensors[name].detach().requires_grad_() for name in self.family.gradients(case)}
+                given = inputs.changed(leaves)
+                loss = self.function(case, given)(given.logits, given.target)
+                gradients = _gradients(loss, leaves, inputs.grad_output) if case.needs_gradient else {}
                 return Answer(loss=_detached(loss), gradients=gradients, requires_grad=_requires_grad(loss))
             except BaseException as error:  # strangers' code: SystemExit is its own as well
                 raise CandidateError(error) from None
 
 
-def _gradients(loss: Any, logits: torch.Tensor, inputs: Any) -> dict[str, torch.Tensor]:
+def _gradients(loss: Any, leaves: Mapping[str, torch.Tensor], upstream: torch.Tensor) -> dict[str, torch.Tensor]:
     if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
         return {}
-    upstream = inputs.grad_output
     if upstream.shape != loss.shape:
         return {}  # the check names the wrong shape of the loss
-    (gradient,) = torch.autograd.grad(loss, logits, upstream.to(loss.dtype), allow_unused=True)
-    return {} if gradient is None else {"logits": gradient}
+    found = torch.autograd.grad(loss, tuple(leaves.values()), upstream.to(loss.dtype), allow_unused=True)
+    return {name: gradient for name, gradient in zip(leaves, found, strict=True) if gradient is not None}
 
 
 def _detached(loss: Any) -> Any:
@@ -130,7 +133,7 @@ _FEATURES: dict[str, Callable[[Case], Case]] = {
 def features(case: Case) -> list[str]:
     """Features of ``case`` that an implementation may lack without its signature showing it."""
     found = []
-    if case.target_kind == "probability":
+    if case.target_kind == "probability" and family_of(case.loss).has_classes:
         found.append("probability targets")
     if case.dims:
         found.append("more than two dimensions")
@@ -143,8 +146,8 @@ def features(case: Case) -> list[str]:
 
 def plain_cases(case: Case, feature: str | None) -> list[Case]:
     """Three small plain cases on the device of ``case``, each with just ``feature``."""
-    plain = Case(
-        loss=case.loss, batch=4, classes=5, features=4 * bool(case.features), device=case.device, pass_=case.pass_
+    plain = family_of(case.loss).case(
+        batch=4, classes=5, features=4 * bool(case.features), device=case.device, pass_=case.pass_
     )
     sizes = [plain, replace(plain, batch=2, classes=16), replace(plain, batch=3, classes=33)]
     if feature is None:

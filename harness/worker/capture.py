@@ -19,8 +19,8 @@ from harness.core.case import Case, case_from_dict, case_to_dict
 from harness.core.implementation import implementation_from_dict
 from harness.core.outcome import Verdict
 from harness.core.status import Status
-from harness.inputs.build import build_inputs
 from harness.losses.catalogue import families
+from harness.losses.inputs import build_inputs
 from harness.numerics.evaluation import Evaluation
 from harness.registry.call import call_options
 from harness.registry.load import load_callable
@@ -94,7 +94,7 @@ class _Calls:
         """``evidence`` whose calls and evaluations are heard."""
 
         def call(case: Case, inputs: Any) -> Answer | Refusal:
-            kept = replace(inputs, logits=inputs.logits.clone(), target=inputs.target.clone())
+            kept = inputs.copied()
             found = evidence.call(case, inputs)
             if isinstance(found, Refusal) and found.status is not Status.UNSUPPORTED:
                 self.refused(case, kept, found.reason)
@@ -148,8 +148,8 @@ class _Calls:
 
 def _options(candidate: Candidate, case: Case, inputs: Any) -> dict[str, Any]:
     """Keyword arguments of the call; the weight is named and carried among the inputs."""
-    options = call_options(candidate.description, case, candidate.family, inputs.weight)
-    return {name: "weight" if name == "weight" else value for name, value in options.items()}
+    options = call_options(candidate.description, case, candidate.family, inputs.tensors())
+    return {name: name if name in candidate.family.tensor_options else value for name, value in options.items()}
 
 
 def _packed(tensor: torch.Tensor | None) -> dict[str, Any] | None:

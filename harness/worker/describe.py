@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.core.errors import HarnessError
 from harness.core.implementation import implementation_to_dict
+from harness.losses.catalogue import families
 from harness.registry.load import load_source
 from harness.registry.sources import Source
 from harness.worker.child import Say
@@ -15,11 +16,12 @@ from harness.worker.child import Say
 
 def describe(job: Mapping[str, Any], say: Say) -> None:
     """Import each source in turn and send its descriptions; a source that fails is told and passed over."""
+    positional = {name: len(family.arguments) for name, family in families().items()}
     for index, values in enumerate(job["sources"]):
         source = Source(**values)
         say({"stage": f"import of {source.text or source.target}", "culprit": str(index)})
         try:
-            found = [implementation_to_dict(description) for description, _ in load_source(source)]
+            found = [implementation_to_dict(description) for description, _ in load_source(source, positional)]
         except HarnessError as error:
             say({"source": index, "usage": str(error)})
         except BaseException as error:  # strangers' code: SystemExit and KeyboardInterrupt are its own as well

@@ -18,8 +18,8 @@ from harness.core.case import Case, case_from_dict
 from harness.core.implementation import Implementation, implementation_from_dict
 from harness.core.outcome import JUDGED, Outcome, Verdict, outcome_to_dict
 from harness.core.status import Status
-from harness.inputs.build import build_inputs
 from harness.losses.catalogue import families
+from harness.losses.inputs import build_inputs
 from harness.numerics.evaluation import Evaluation
 from harness.registry.load import load_callable
 from harness.timing.compiled import compile_key, fresh_compile
@@ -60,7 +60,7 @@ def judge(job: Mapping[str, Any], say: Say) -> None:
         return
     say({"stage": "making inputs"})
     inputs = build_inputs(cases[0])
-    pristine = replace(inputs, logits=inputs.logits.clone(), target=inputs.target.clone())
+    pristine = inputs.copied()
     answers: dict[str, tuple[Answer, int]] = {}
     for case in sorted(cases, key=lambda c: not c.needs_gradient):
         say({"stage": f"call of {description.name} on {case.cell}", "culprit": description.name, "cell": case.cell})
@@ -112,12 +112,17 @@ def _first_or_later(candidate: Candidate, case: Case, inputs: Any) -> Answer:
 
 def _restore(inputs: Any, pristine: Any) -> None:
     """Give the next pass the same inputs even when this one changed them."""
-    if not torch.equal(inputs.target, pristine.target):
-        inputs.target.copy_(pristine.target)
-    same = torch.equal(inputs.logits, pristine.logits)
-    if not same and not torch.equal(inputs.logits.nan_to_num(nan=1.0), pristine.logits.nan_to_num(nan=1.0)):
-        with torch.no_grad():
-            inputs.logits.copy_(pristine.logits)
+    before = pristine.tensors()
+    for name, tensor in inputs.tensors().items():
+        if not _same_contents(tensor, before[name]):
+            with torch.no_grad():
+                tensor.copy_(before[name])
+
+
+def _same_contents(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+    if torch.equal(tensor, other):
+        return True
+    return tensor.is_floating_point() and torch.equal(tensor.nan_to_num(nan=1.0), other.nan_to_num(nan=1.0))
 
 
 def _shared_evaluation(case: Case, inputs: Any) -> Callable[[Answer], Evaluation]:
@@ -174,7 +179,7 @@ def _memory_figures(candidate: Candidate, case: Case, inputs: Any, say: Say) -> 
     name = candidate.description.name
     say({"stage": f"memory of {name} on {case.cell}", "culprit": name, "cell": case.cell})
     try:
-        return measure_memory(candidate.function(case, inputs), case, inputs)
+        return measure_memory(candidate.function(case, inputs), case, inputs, candidate.family.gradients(case)[1:])
     except Exception:
         return {}  # the call itself was judged; a profiler that fails costs only its figure
 

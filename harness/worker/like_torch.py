@@ -11,7 +11,7 @@ from harness.checks.evidence import Answer
 from harness.core.case import Case
 from harness.core.implementation import implementation_from_dict
 from harness.core.outcome import Verdict
-from harness.losses.cross_entropy.specification import specified
+from harness.losses.evaluators import specification
 
 
 def declared_for_torch(
@@ -21,7 +21,7 @@ def declared_for_torch(
 
     ``also`` names other checks whose declared defects show in this verdict too.
     """
-    if case.loss != "cross_entropy" or job.get("torch") is None:
+    if job.get("torch") is None:
         return None
     torch_description = implementation_from_dict(job["torch"])
     names = (verdict.check, *also)
@@ -35,7 +35,7 @@ def declared_for_torch(
 def _same_as_torch(verdict: Verdict, case: Case, inputs: Any, answer: Answer) -> bool:
     """Whether what ``verdict`` blames is torch's bit for bit: all of it, or the places of NaN and infinities."""
     logits = inputs.logits.detach().requires_grad_(case.needs_gradient)
-    loss = specified(case, inputs, logits)
+    loss = specification(case.loss)(case, inputs, logits)
     is_mask = verdict.region != "form" and verdict.ratio is None and "value" in verdict.details
     same = _same_masks if is_mask else _bitwise
     on_loss = verdict.check == "agreement" or verdict.details.get("value") == "loss"

@@ -12,8 +12,9 @@ import torch
 
 from harness.core.case import Case, case_from_dict
 from harness.core.implementation import implementation_from_dict
-from harness.inputs.build import Inputs, build_inputs
+from harness.inputs.build import Inputs
 from harness.losses.catalogue import families
+from harness.losses.inputs import build_inputs
 from harness.registry.load import load_callable
 from harness.worker.candidate import Candidate, guarded_state
 from harness.worker.child import Say

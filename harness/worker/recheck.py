@@ -48,7 +48,7 @@ def wrong_when_timed(
 
 
 def _inputs(ring: Ring, index: int) -> Any:
-    logits, target = ring.pairs[index]
+    logits, target, *_ = ring.pairs[index]
     return replace(ring.source, logits=logits.detach(), target=target)
 
 

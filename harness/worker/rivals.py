@@ -13,8 +13,8 @@ import torch
 
 from harness.core.case import Case
 from harness.core.implementation import Implementation
-from harness.inputs.build import build_inputs
-from harness.losses.catalogue import families
+from harness.losses.catalogue import families, family_of
+from harness.losses.inputs import build_inputs
 from harness.registry.load import load_callable
 from harness.timing.arm import Arm, Function
 from harness.timing.compiled import (
@@ -83,9 +83,10 @@ def inputs_of(case: Case, job: Mapping[str, Any]) -> tuple[Any, Ring]:
     if key not in kept:
         kept.clear()
         inputs = build_inputs(case)
+        trained, cache_bytes = family_of(case.loss).gradients(case)[1:], _cache_bytes(case, job)
         kept[key] = (
             inputs,
-            make_ring(inputs, cache=job["cache"], cache_bytes=_cache_bytes(case, job), requires_grad=False),
+            make_ring(inputs, cache=job["cache"], cache_bytes=cache_bytes, requires_grad=False, trained=trained),
         )
     inputs, ring = kept[key]
     return inputs, ring.requiring_grad(case.pass_ != "forward_no_grad")

@@ -14,8 +14,9 @@ from harness.checks.process_state import differences, process_state
 from harness.core.case import INTERPRETER, Case
 from harness.core.outcome import Verdict
 from harness.core.status import Status
-from harness.inputs.build import build_inputs
+from harness.losses.catalogue import family_of
 from harness.losses.evaluators import evaluator
+from harness.losses.inputs import build_inputs
 from harness.numerics.evaluation import Evaluation
 from harness.registry.support import unsupported_reason
 from harness.timing.compiled import compile_key, fresh_compile
@@ -48,14 +49,14 @@ def rounding_ulps(case: Case) -> float:
 def evaluate_answer(case: Case, inputs: Any, answer: Answer) -> Evaluation:
     """Compare an answer with the oracle; a loss or gradient of another shape than torch's is left to the checks."""
     loss = answer.loss if isinstance(answer.loss, torch.Tensor) and fits(answer.loss, case) else None
-    gradients = {k: v for k, v in answer.gradients.items() if v.shape == getattr(inputs, k).shape}
+    tensors = inputs.tensors()
+    gradients = {k: v for k, v in answer.gradients.items() if v.shape == tensors[k].shape}
     return evaluator(case.loss)(case, inputs, loss, gradients, rounding_ulps=rounding_ulps(case))
 
 
 def fits(loss: torch.Tensor, case: Case) -> bool:
-    """Whether ``loss`` has the shape of this case's loss and a floating-point dtype."""
-    expected = (case.batch, *case.dims) if case.reduction == "none" else ()
-    return tuple(loss.shape) == expected and loss.dtype.is_floating_point
+    """Whether ``loss`` has the shape of this case's result and a floating-point dtype."""
+    return tuple(loss.shape) == family_of(case.loss).output(case) and loss.dtype.is_floating_point
 
 
 def poison_freed_memory(like: torch.Tensor) -> None:
@@ -105,7 +106,7 @@ def _call(candidate: Candidate, asked: Case, say: Say) -> Callable[[Case, Any], 
         if reason is not None:
             return Refusal(status=Status.UNSUPPORTED, reason=reason)
         beat()
-        key = (compile_key(case), *_form(inputs.logits), *_form(inputs.target))
+        key = (compile_key(case), *_forms(inputs))
         if compiled_for[0] != key:
             fresh_compile()
             compiled_for[0] = key
@@ -130,9 +131,9 @@ def _function(candidate: Candidate, case: Case, say: Say) -> Callable[[Case, Any
     beat = _heartbeat(candidate, case, say)
 
     def function(asked: Case, inputs: Any) -> Callable[[Any, Any], Any]:
-        given = (inputs.logits, inputs.target, inputs.weight)
+        given = inputs.tensors().items()
         # a compiler makes a graph for each of these too, and a limit of them is soon met
-        key = (compile_key(asked), *(tensor is not None and tensor.requires_grad for tensor in given))
+        key = (compile_key(asked), *(name for name, tensor in given if tensor.requires_grad))
         if state["key"] != key:
             fresh_compile()
             state["key"] = key
@@ -165,8 +166,10 @@ def _disturbed() -> list[str]:
 _POISON_ELEMENTS = 1 << 24
 
 
-def _form(tensor: torch.Tensor) -> tuple[object, ...]:
-    return (tensor.shape, tensor.stride(), tensor.dtype, tensor.storage_offset() % 16)
+def _forms(inputs: Any) -> list[object]:
+    """What a graph is made for, of every tensor that is handed on as it is."""
+    given = [tensor for name, tensor in inputs.tensors().items() if name not in ("weight", "grad_output")]
+    return [(t.shape, t.stride(), t.dtype, t.storage_offset() % 16) for t in given]
 
 
 def _excuse(candidate: Candidate, job: Mapping[str, Any]) -> Callable[[Verdict, Case, Any, Answer | None], str | None]:

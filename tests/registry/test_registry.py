@@ -142,17 +142,17 @@ def test_what_an_implementation_cannot_be_asked(changes, case, reason):
 
 
 def test_an_option_at_its_default_is_left_out_so_that_the_own_default_is_judged():
-    assert call_options(described("x"), CASE, FAMILY, None) == {}
+    assert call_options(described("x"), CASE, FAMILY, {}) == {}
 
 
 def test_an_option_whose_own_default_differs_is_passed():
     odd = described("x", options=("reduction", "ignore_index"), defaults={"reduction": "none", "ignore_index": -1})
-    assert call_options(odd, CASE, FAMILY, None) == {"reduction": "mean", "ignore_index": -100}
+    assert call_options(odd, CASE, FAMILY, {}) == {"reduction": "mean", "ignore_index": -100}
 
 
 def test_options_that_the_case_sets_are_passed():
     case = replace(CASE, reduction="sum", weight="skewed", label_smoothing=0.1)
-    assert call_options(described("x"), case, FAMILY, "W") == {
+    assert call_options(described("x"), case, FAMILY, {"weight": "W"}) == {
         "reduction": "sum",
         "weight": "W",
         "label_smoothing": 0.1,

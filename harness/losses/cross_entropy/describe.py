@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from harness.core.case import DTYPES, INTERPRETER, PASSES, REDUCTIONS
+from harness.core.case import DTYPES, INTERPRETER, PASSES, REDUCTIONS, Case
 from harness.core.family import Axis, Family
 from harness.inputs import catalogue
 from harness.losses.cross_entropy.cost import cost, memory
+from harness.suite.model import CHECKS
 
 #: Sizes above this cannot be held by any machine; they are slips.
 _MAX_SIZE = 2**40
@@ -62,6 +63,14 @@ AXES = (
 
 # every combination of options has a meaning in torch; what has none is a matter of the inputs
 
+
+def _differentiable(case: Case) -> tuple[str, ...]:
+    """With class indices torch raises where the weight requires a gradient."""
+    if case.target_kind == "index":
+        return ("logits",)
+    return ("logits", "target", "weight") if case.weight != "none" else ("logits", "target")
+
+
 FAMILY = Family(
     name="cross_entropy",
     summary="cross-entropy of logits (N, C, d1, …) with class indices or probabilities, as torch's F.cross_entropy",
@@ -71,4 +80,7 @@ FAMILY = Family(
     refusal=catalogue.refusal,
     cost=cost,
     memory=memory,
+    checks=tuple(CHECKS),
+    differentiable=_differentiable,
+    has_curvature=True,
 )

@@ -1,0 +1,95 @@
+"""The cells that checks bring themselves for a family that has none of its own: small, and of its own axes. Torch-free.
+
+For cross-entropy each check has its own list (``harness/checks/cases``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from harness.core.case import Case
+from harness.core.family import Family
+from harness.losses.catalogue import family_of
+
+#: Marks a cell on which its check asks everything it knows, as ``--thorough`` wants, rather than a sample.
+EVERYTHING = (("sweep", "all"),)
+#: Checks that :func:`cells` has cells for.
+CHECKS = ("grad_output", "options", "layout", "side_effects", "repeatability", "honesty")
+
+
+def cells(check: str, anchor: Case, thorough: bool) -> Iterator[Case]:
+    """Cells of ``check`` for the loss, device and dtype of ``anchor``; none for a check not in :data:`CHECKS`."""
+    family = family_of(anchor.loss)
+    base = family.case(batch=6, classes=11, device=anchor.device, dtype=anchor.dtype)
+    every = anchor.dtype == "float32" or thorough
+    made = {
+        "grad_output": _grad_output, "options": _options, "layout": _layout, "side_effects": _side_effects,
+        "repeatability": _repeatability, "honesty": _honesty,
+    }.get(check)  # fmt: skip
+    if made is None:
+        return
+    for case in made(family, base, every):
+        if family.refusal(case) is None:
+            swept = check in ("options", "layout") and thorough
+            yield replace(case, options=(*case.options, *EVERYTHING)) if swept else case
+
+
+def _reductions(family: Family, base: Case) -> list[Case]:
+    axis = family.axis("reduction")
+    return [base] if axis is None else [replace(base, reduction=one) for one in axis.allowed if one != "batchmean"]
+
+
+def _targets(family: Family, base: Case) -> list[Case]:
+    """One cell for each kind of target that makes another problem; draws of class indices are one kind."""
+    axis = family.axis("target")
+    if axis is None:
+        return [base]
+    kinds = [kind for kind in axis.allowed if kind not in ("zipf", "first", "last", "argmax")]
+    return [replace(base, target=kind) for kind in kinds]
+
+
+def _grad_output(family: Family, base: Case, every: bool) -> Iterator[Case]:
+    yield from _reductions(family, base)
+    if every:
+        yield replace(base, batch=2, classes=5, dims=(3,), reduction="none")
+        if family.axis("weight") is not None:
+            yield replace(base, weight="uniform")
+
+
+def _options(family: Family, base: Case, every: bool) -> Iterator[Case]:
+    for case in _targets(family, replace(base, batch=12, classes=7, grad_output="random")):
+        yield case
+        if every:
+            yield replace(case, batch=3, classes=5, dims=(2,))
+
+
+def _layout(family: Family, base: Case, every: bool) -> Iterator[Case]:
+    plain = replace(base, batch=5, classes=37, grad_output="random")
+    yield plain
+    for dims in ((3,), (3, 4)) if every else ((3,),):
+        yield replace(plain, batch=2, classes=7, dims=dims)
+
+
+def _side_effects(family: Family, base: Case, every: bool) -> Iterator[Case]:
+    mean = family.axis("reduction") is not None and "mean" in family.axis("reduction").allowed  # type: ignore[union-attr]
+    yield replace(base, reduction="mean" if mean else "none")
+    yield replace(base, reduction="none", layout="padded")
+    if every:
+        yield replace(base, reduction="none", layout="sliced")
+    if family.axis("weight") is not None:
+        yield replace(base, weight="skewed")
+
+
+def _repeatability(family: Family, base: Case, every: bool) -> Iterator[Case]:
+    yield replace(base, batch=8, classes=33, reduction="none")
+    if every:
+        yield replace(base, batch=8, classes=33)
+
+
+def _honesty(family: Family, base: Case, every: bool) -> Iterator[Case]:
+    if base.dtype not in ("float32", "bfloat16") and not every:
+        return
+    yield replace(base, batch=8, classes=32)
+    if every:
+        yield replace(base, batch=256, classes=4096, reduction="none")
