@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Callable
@@ -80,6 +81,10 @@ def _number(value: Any) -> str:
     return "–" if _missing(value) else figure(float(value), 3)
 
 
+def _whole(value: Any) -> str:
+    return "–" if _missing(value) else f"{value:.0f}"
+
+
 def _names(value: Any) -> str:
     return break_name(plain(str(value)), 20, lines=3)
 
@@ -101,6 +106,7 @@ def _bytes(value: Any) -> str:
 
 
 _WHERE: _Shown = {
+    "loss": ("loss", str),
     "device": ("device", str),
     "pass": ("pass", _short_pass),
     "dtype": ("dtype", str),
@@ -112,19 +118,30 @@ _WINNER: _Shown = {
 }  # fmt: skip
 _CROSSOVER: _Shown = {
     **_WHERE, "at": ("at", str), "below": ("below", _names), "above": ("above", _names), "axis": ("along", str),
-    "from": ("from", str), "to": ("to", str), "crossover": ("about", _number),
+    "from": ("from", str), "to": ("to", str), "crossover": ("about", _whole),
 }  # fmt: skip
 _LARGEST: _Shown = {
-    **_WHERE, "classes": ("classes", str), "implementation": ("implementation", _names),
+    **_WHERE, "features": ("features", str), "classes": ("classes", str), "implementation": ("implementation", _names),
     "peak_bytes_per_row": ("peak per row", _bytes), "largest_batch": ("largest batch", str),
 }  # fmt: skip
+
+
+def _print(console: Console, table: Table) -> None:
+    if console.is_terminal:
+        console.print(table, width=min(WIDTH, console.width))
+        return
+    # a pipe has no width of its own, and rich takes 80 for it
+    stream = io.StringIO()
+    Console(file=stream, width=WIDTH, color_system=None, force_terminal=False).print(table)
+    lines = (line.rstrip() for line in stream.getvalue().splitlines())
+    console.print(Text("\n".join(lines)), soft_wrap=True)
 
 
 def _table(console: Console, title: str, frame: Any, shown: _Shown) -> None:
     if not len(frame):
         return
     table = Table(box=None, padding=(0, 1, 0, 0))
-    names = [name for name in shown if name not in _WHERE or frame[name].nunique() > 1]
+    names = [name for name in shown if name not in (*_WHERE, "features") or frame[name].nunique() > 1]
     for name in names:
         right = name in (
             "speedup",
@@ -135,12 +152,14 @@ def _table(console: Console, title: str, frame: Any, shown: _Shown) -> None:
             "largest_batch",
             "peak_bytes_per_row",
         )
-        table.add_column(shown[name][0], justify="right" if right else "left", overflow="fold")
+        table.add_column(
+            shown[name][0], justify="right" if right else "left", overflow="fold", no_wrap=right or name == "shape"
+        )
     for row in frame.head(MAX_ROWS).to_dict("records"):
         table.add_row(*(Text(shown[name][1](row[name])) for name in names))
-    fixed = [f"{frame[name].iloc[0]}" for name in _WHERE if frame[name].nunique() == 1]
+    fixed = [f"{frame[name].iloc[0]}" for name in _WHERE if name != "loss" and frame[name].nunique() == 1]
     console.print(Text(" · ".join([title, *fixed]), style="bold"), soft_wrap=True)
-    console.print(table, width=WIDTH if not console.is_terminal else min(WIDTH, console.width))
+    _print(console, table)
     if len(frame) > MAX_ROWS:
         console.print(f"… and {len(frame) - MAX_ROWS} more rows")
     console.print()

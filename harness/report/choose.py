@@ -16,7 +16,13 @@ from harness.report.analysis import Printed, by_size
 
 _ADMITTED = {status.value for status in ADMITTED}
 #: What is decided about at a time: everything but regime, options and seed, over which a winner must hold.
-GROUP = ["device", "pass", "dtype", "classes", "batch", "shape"]
+GROUP = ["loss", "device", "pass", "dtype", "features", "dims", "classes", "batch", "shape"]
+#: What is alike in cells whose batch and classes alone are compared.
+_PLACE = ["loss", "device", "pass", "dtype", "features", "dims"]
+#: Sizes that ``shape`` tells already, left out of what is handed back.
+_SIZES = ["features", "dims", "classes", "batch"]
+#: Said in ``as_fast`` where too few rounds gave the winner no interval.
+NO_INTERVAL = "not told (too few rounds)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +68,8 @@ def choose(
     candidates = _candidates(frame, limits)
     winners = _winners(candidates)
     return Choice(
-        candidates=Printed(candidates.drop(columns=["classes", "batch"])),
-        winners=Printed(winners.drop(columns=["classes", "batch"])),
+        candidates=Printed(candidates.drop(columns=_SIZES)),
+        winners=Printed(winners.drop(columns=_SIZES)),
         crossovers=Printed(_crossovers(candidates, winners)),
         largest=Printed(_largest(candidates, limits)),
     )
@@ -138,10 +144,8 @@ def _winners(candidates: pd.DataFrame) -> pd.DataFrame:
         row = {**dict(zip(GROUP, key, strict=True)), "winner": "none", "as_fast": "", "pareto": ""}
         if len(inside):
             best = inside.iloc[0]
-            # the interval of the leader reaches down to these: measurement does not tell them apart
-            tied = inside[inside["speedup"] >= best["speedup_low"]]["implementation"].astype(str)
             row |= {
-                "winner": str(best["implementation"]), "as_fast": ", ".join(tied[1:]),
+                "winner": str(best["implementation"]), "as_fast": _tied(inside, best),
                 "speedup": round(best["speedup"], 3), "median_ns": best["median_ns"],
                 "peak_bytes": best["peak_bytes"], "ulp_error": best["ulp_error"],
                 "pareto": ", ".join(inside[inside["pareto"]]["implementation"].astype(str)),
@@ -151,20 +155,33 @@ def _winners(candidates: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def _tied(inside: pd.DataFrame, best: pd.Series) -> str:
+    """Those that the interval of the leader reaches down to: measurement does not tell them apart."""
+    if len(inside) > 1 and not best["speedup_low"] > 0:
+        return NO_INTERVAL
+    return ", ".join(inside[inside["speedup"] >= best["speedup_low"]]["implementation"].astype(str)[1:])
+
+
 def _crossovers(candidates: pd.DataFrame, winners: pd.DataFrame) -> pd.DataFrame:
     """Where the winner changes along classes (batch fixed) and along batch (classes fixed), by interpolation."""
     rows = []
     for axis, fixed in (("classes", "batch"), ("batch", "classes")):
         won = winners[winners["winner"] != "none"]
-        for key, group in won.groupby(["device", "pass", "dtype", fixed], observed=True):
+        for key, group in won.groupby([*_PLACE, fixed], observed=True):
             ordered = group.sort_values(axis).drop_duplicates(axis).to_dict("records")
             for here, there in pairwise(ordered):
                 if here["winner"] != there["winner"]:
                     ends = (here["winner"], there["winner"], here[axis], there[axis])
                     crossing = _crossing(candidates, here, there, axis)
-                    rows.append((*key[:3], f"{fixed} {key[3]}", axis, *ends, crossing))
-    columns = ["device", "pass", "dtype", "at", "axis", "below", "above", "from", "to", "crossover"]
+                    rows.append((*key[:4], _at(fixed, key), axis, *ends, crossing))
+    columns = ["loss", "device", "pass", "dtype", "at", "axis", "below", "above", "from", "to", "crossover"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _at(fixed: str, key: tuple[Any, ...]) -> str:
+    """The sizes that stay the same along a crossover."""
+    told = [f"{fixed} {key[6]}", *([f"features {key[4]}"] if key[4] else []), *([f"dims {key[5]}"] if key[5] else [])]
+    return ", ".join(told)
 
 
 def _crossing(candidates: pd.DataFrame, here: dict[str, Any], there: dict[str, Any], axis: str) -> float:
@@ -187,13 +204,13 @@ def _crossing(candidates: pd.DataFrame, here: dict[str, Any], there: dict[str, A
 
 def _largest(candidates: pd.DataFrame, limits: Limits) -> pd.DataFrame:
     """The largest batch whose peak keeps the limit, if the peak grows with the batch as at the largest measured."""
-    columns = ["device", "pass", "dtype", "classes", "implementation", "peak_bytes_per_row", "largest_batch"]
+    columns = [*_PLACE, "classes", "implementation", "peak_bytes_per_row", "largest_batch"]
     if limits.max_memory_bytes is None:
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame(columns=columns).drop(columns=["dims"])
     rows = []
     measured = candidates[candidates["peak_bytes"] > 0]
-    for key, group in measured.groupby(["device", "pass", "dtype", "classes", "implementation"], observed=True):
+    for key, group in measured.groupby([*_PLACE, "classes", "implementation"], observed=True):
         last = group.loc[group["batch"].idxmax()]
         per_row = last["peak_bytes"] / last["batch"]
-        rows.append((*key[:4], str(key[4]), round(per_row, 1), int(limits.max_memory_bytes // per_row)))
-    return pd.DataFrame(rows, columns=columns)
+        rows.append((*key[:7], str(key[7]), round(per_row, 1), int(limits.max_memory_bytes // per_row)))
+    return pd.DataFrame(rows, columns=columns).drop(columns=["dims"])

@@ -132,7 +132,7 @@ def _speed(groups: Sequence[tables.Group], names: Sequence[str]) -> list[str]:
         shown = [name for name in names if any(name in line.rows for line in group.lines)]
         body = [[*_label(line), *(_speed_cell(line, name) for name in shown)] for line in group.lines]
         head = ["shape", "dtype", "regime", *map(inline, shown)]
-        parts.append(f"### {inline(group.device)} · {inline(group.pass_)}\n\n" + table(head, body, 3))
+        parts.append(f"### {inline(group.title)}\n\n" + table(head, body, 3))
     return parts
 
 
@@ -156,7 +156,7 @@ def _memory(groups: Sequence[tables.Group], names: Sequence[str]) -> str:
         return ""
     shown = [name for name in names if any(name in line.peak_bytes or name in line.first_call_ns for line in lines)]
     body = [
-        [line.shape, inline(line.dtype), inline(line.device), line.pass_]
+        [line.shape, inline(line.dtype), inline(line.title)]
         + [
             f"{size(line.peak_bytes.get(name))}, {duration(line.first_call_ns.get(name))}, "
             f"{share(line.roofline_fraction.get(name))}"
@@ -168,8 +168,8 @@ def _memory(groups: Sequence[tables.Group], names: Sequence[str]) -> str:
         "Peak memory above the inputs, the first call in a fresh process, and the roofline fraction (least possible "
         "time ÷ median time); the worst over regimes and options."
     )
-    head = ["shape", "dtype", "device", "pass", *map(inline, shown)]
-    return f"## Memory, first call and roofline\n\n{note}\n\n" + table(head, body, 4)
+    head = ["shape", "dtype", "where", *map(inline, shown)]
+    return f"## Memory, first call and roofline\n\n{note}\n\n" + table(head, body, 3)
 
 
 def _findings(title: str, outcomes: Sequence[Outcome], none: str) -> str:

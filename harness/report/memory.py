@@ -13,8 +13,10 @@ from harness.report.text import shape_text
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryLine:
     """One line of the memory table, by implementation: largest peak above the inputs, slowest first call, and least
-    ``roofline_fraction`` (least possible time ÷ median)."""
+    ``roofline_fraction`` (least possible time ÷ median); ``title`` is that of its speed table."""
 
+    title: str
+    loss: str
     device: str
     pass_: str
     shape: str
@@ -32,10 +34,10 @@ _WORSE: Mapping[str, Callable[[float, float], float]] = MappingProxyType(
 
 def memory_lines(groups: Sequence[Group]) -> tuple[MemoryLine, ...]:
     """Lines in the order of the speed tables; cells without any such figure have none."""
-    found: dict[tuple[str, str, str, str], dict[str, dict[str, float]]] = {}
+    found: dict[tuple[str, str, str, str, str, str], dict[str, dict[str, float]]] = {}
     for group in groups:
         for line in group.lines:
-            key = (group.device, group.pass_, shape_text(line.case), line.case.dtype)
+            key = (group.title, group.loss, group.device, group.pass_, shape_text(line.case), line.case.dtype)
             for name, row in line.rows.items():
                 for metric, worse in _WORSE.items():
                     value = row.metric(metric) if row.is_timed else None
@@ -43,6 +45,6 @@ def memory_lines(groups: Sequence[Group]) -> tuple[MemoryLine, ...]:
                         worst = found.setdefault(key, {metric: {} for metric in _WORSE})[metric]
                         worst[name] = worse(value, worst.get(name, value))
     return tuple(
-        MemoryLine(device=device, pass_=pass_, shape=shape, dtype=dtype, **figures)
-        for (device, pass_, shape, dtype), figures in found.items()
+        MemoryLine(title=title, loss=loss, device=device, pass_=pass_, shape=shape, dtype=dtype, **figures)
+        for (title, loss, device, pass_, shape, dtype), figures in found.items()
     )

@@ -13,14 +13,21 @@ from typing import Any
 from harness.core.case import DTYPES, PASSES, Case
 from harness.core.status import FAULTS, Status
 from harness.report import tables
+from harness.report.machine import in_one_line
 from harness.report.markup import Html, data, el
 from harness.report.page_charts import ceilings_of, chart_sections
 from harness.report.page_data import chart_data
 from harness.report.page_observed import observed_section
 from harness.report.page_semantics import noise_section, semantics_section
 from harness.report.page_speed import chart_section, memory_section, speed_section
-from harness.report.page_verdicts import declared_section, environment_section, matrix_section, stability_section
-from harness.report.rows import GRADES, Row, collect, implementations
+from harness.report.page_verdicts import (
+    declared_section,
+    environment_section,
+    faults_section,
+    matrix_section,
+    stability_section,
+)
+from harness.report.rows import GRADES, Row, collect, implementations, losses_of
 from harness.report.text import count, speedup
 from harness.store import Run
 
@@ -84,8 +91,8 @@ def _sections(
 ) -> list[Html | None]:
     charts = chart_sections()
     return [
-        matrix_section(rows, names, facets.mark),
-        stability_section(rows, names),
+        el("div", matrix_section(rows, names), stability_section(rows, names), class_="pair"),
+        faults_section(rows, facets.mark),
         semantics_section(rows, names),
         observed_section(run),
         charts["accuracy"],
@@ -141,12 +148,16 @@ def _header(run: Run, rows: Sequence[Row]) -> Html:
         el("h1", suite_name(run)),
         el("p", f"{count(cells, 'cell')} × {count(len(implementations(rows)), 'implementation')}, {run.run_id}. ",
            el("strong", verdict, class_="bad" if at_fault else "ok"), state, class_="lede"),
+        el("p", in_one_line(header), class_="machine"),
         el("ul", [el("li", str(note)) for note in listed], class_="notes") if listed else None,
     )  # fmt: skip
 
 
 def _summary(rows: Sequence[Row], groups: Sequence[tables.Group]) -> Html:
-    columns = ("implementation", "cells", "median speedup", "fastest in", *(f"grade {grade}" for grade in GRADES))
+    losses = losses_of(rows)
+    several = ("loss",) if len(set(losses.values())) > 1 else ()
+    grades = (f"grade {grade}" for grade in GRADES)
+    columns = ("implementation", *several, "cells", "median speedup", "fastest in", *grades)
     head = el("tr", [el("th", title, scope="col") for title in columns])
     body = []
     for item in tables.summaries(rows, groups):
@@ -154,7 +165,8 @@ def _summary(rows: Sequence[Row], groups: Sequence[tables.Group]) -> Html:
         statuses: list[Any] = []
         for status, number in item.statuses.items():
             statuses += [" " if statuses else "", el("span", f"{number} {status.value}", class_=f"chip {kind(status)}")]
-        cells = [el("td", statuses), el("td", ratio, class_="n")]
+        cells = [el("td", losses.get(item.implementation, "–"))] if several else []
+        cells += [el("td", statuses), el("td", ratio, class_="n")]
         cells.append(el("td", f"{item.fastest} of {item.timed}" if item.timed else "–", class_="n"))
         cells += [el("td", item.grades[grade], class_="n") for grade in GRADES]
         body.append(el("tr", el("th", item.implementation, scope="row"), cells))
@@ -162,7 +174,9 @@ def _summary(rows: Sequence[Row], groups: Sequence[tables.Group]) -> Html:
         "A row is one cell and implementation. Fastest in: nobody was measurably faster. "
         "Grade: the strictest that every value of a row earned."
     )
-    table = el("table", el("caption", caption), el("thead", head), el("tbody", body))
+    table = el(
+        "table", el("caption", caption), el("thead", head), el("tbody", body), class_="wide" if several else None
+    )
     return el("section", el("h2", "Summary"), el("div", table, class_="scroll"), id="summary")
 
 

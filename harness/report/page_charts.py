@@ -18,19 +18,22 @@ _SECTIONS = (
     (
         "accuracy",
         "Accuracy",
-        "The largest error against the oracle, in units in the last place, by region of the result. The band spans the "
-        "budgets of the cells behind it; a ring marks an error beyond its budget.",
+        "The largest error against the oracle, in units in the last place of the dtype, by region of the result. The "
+        "line is the budget, the smallest of the cells behind a point; the band reaches to the largest. A ring marks "
+        "what is at fault; what differs as declared has none.",
     ),
     (
         "heat",
         "Speedup by batch and classes",
-        "Geometric mean of the speedup over the cells shown. Blue is faster than the baseline, orange slower.",
+        "Geometric mean of the speedup over the cells shown. Blue is faster than the baseline, orange slower; the "
+        "figure stands in each tile.",
     ),
     (
         "time",
         "Time and bandwidth against classes",
-        "Median time of one call with its interval. Dashed: the least possible time at the bandwidth measured in this "
-        "run. On the right the least traffic over that time; dashed there: the bandwidth measured.",
+        "Median time of one call with its interval. Dashed: the floor, the least possible time at the bandwidth "
+        "measured in this run. Below, the least traffic over that time; dashed there: the ceiling, the bandwidth "
+        "measured.",
     ),
     (
         "pareto",
@@ -64,7 +67,7 @@ def ceilings_of(header: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _section(anchor: str, title: str, note: str) -> Html:
-    controls = {"choose": _limits, "pareto": _shape_box}.get(anchor)
+    controls = {"choose": _limits, "pareto": _shape_box, "accuracy": _regime_box}.get(anchor)
     return el(
         "section",
         el("h2", title),
@@ -84,3 +87,7 @@ def _limits() -> Html:
 
 def _shape_box() -> Html:
     return el("form", el("label", "shape ", el("select", id="pareto-shape")), class_="limits", aria_label="Shape")
+
+
+def _regime_box() -> Html:
+    return el("form", el("label", "regime ", el("select", id="accuracy-regime")), class_="limits", aria_label="Regime")

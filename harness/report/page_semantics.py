@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from harness.report.tables import by_severity
 from harness.report.text import plain
 from harness.store import Run
 
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _PLAIN = {"reduction": "mean", "weight": "none", "layout": "contiguous", "grad_output": "one"}
 
 
@@ -98,8 +100,23 @@ def _share(group: Sequence[Row], name: str) -> str:
 
 
 def _disturbances(rows: Sequence[Row]) -> list[str]:
-    told = Counter(str(row.timed.metrics["noise"]) for row in rows if row.timed and row.timed.metrics.get("noise"))
-    return [f"{count} × {plain(text)}" for text, count in told.most_common(10)]
+    """What disturbed the samples, in words that differ in their numbers alone put together."""
+    found: dict[str, list[list[str]]] = {}
+    for row in rows:
+        for text in str((row.timed.metrics.get("noise") if row.timed else "") or "").split("; "):
+            if text:
+                found.setdefault(_NUMBER.sub("\0", plain(text)), []).append(_NUMBER.findall(text))
+    most = sorted(found.items(), key=lambda item: -len(item[1]))[:10]
+    return [f"in {len(numbers)} timings: {_ranges(words, numbers)}" for words, numbers in most]
+
+
+def _ranges(words: str, numbers: Sequence[Sequence[str]]) -> str:
+    parts = words.split("\0")
+    text = parts[0]
+    for part, *values in zip(parts[1:], *numbers, strict=True):
+        low, high = min(values, key=float), max(values, key=float)
+        text += (low if low == high else f"{low} to {high}") + part
+    return text
 
 
 def _selfchecks(run: Run) -> list[str]:
@@ -107,7 +124,7 @@ def _selfchecks(run: Run) -> list[str]:
     if not isinstance(checks, Mapping):
         return []
     return [
-        f"{device}: self-check {'passed' if check.get('passed') else 'failed'} {check.get('reason') or ''}".strip()
+        f"{device}: self-check {'passed' if check.get('passed') else 'failed'}: {check.get('reason') or ''}".strip(": ")
         for device, check in checks.items()
         if isinstance(check, Mapping)
     ]

@@ -32,9 +32,7 @@ def speed_section(groups: Sequence[tables.Group], names: Sequence[str], mark: Ma
             for line in group.lines
         ]
         table = el("table", el("thead", head), el("tbody", body))
-        parts.append(
-            el("div", el("h3", f"{group.device} · {group.pass_}"), el("div", table, class_="scroll"), class_="group")
-        )
+        parts.append(el("div", el("h3", group.title), el("div", table, class_="scroll"), class_="group"))
     note = (
         "Speedup is the baseline's time ÷ this one's, from rounds that interleave all of them; below it, its interval "
         "and the median time of one call. Bold: nobody is measurably faster. † differs from torch, as declared. "
@@ -101,7 +99,7 @@ def chart_section(groups: Sequence[tables.Group], names: Sequence[str], mark: Ma
             el("svg", [_tick(t, (low, high)) for t in ticks], class_="axis", aria_hidden="true"),
             class_="strip axis",
         )
-        parts.append(el("div", el("h3", f"{group.device} · {group.pass_}"), axis, strips, class_="group"))
+        parts.append(el("div", el("h3", group.title), axis, strips, class_="group"))
     note = "Speedup over the baseline (the line at 1×), logarithmic: right is faster. A marker's bar is its interval."
     return el("section", el("h2", "Speed chart"), el("p", note), parts, id="chart")
 
@@ -173,7 +171,7 @@ def memory_section(groups: Sequence[tables.Group], names: Sequence[str], mark: M
     sample = groups[0].lines[0].case
     body = []
     for line in lines:
-        case = replace(sample, device=line.device, pass_=line.pass_, dtype=line.dtype)
+        case = replace(sample, loss=line.loss, device=line.device, pass_=line.pass_, dtype=line.dtype)
         cells = [
             el(
                 "td",
@@ -185,10 +183,10 @@ def memory_section(groups: Sequence[tables.Group], names: Sequence[str], mark: M
         ]
         label = [
             el("th", line.shape, scope="row"),
-            *(el("td", value) for value in (line.dtype, line.device, line.pass_)),
+            *(el("td", value) for value in (line.dtype, line.title)),
         ]
         body.append(el("tr", label, cells, data_f=mark(case, any_regime=True)))
-    head = el("tr", [el("th", title, scope="col") for title in ("shape", "dtype", "device", "pass", *shown)])
+    head = el("tr", [el("th", title, scope="col") for title in ("shape", "dtype", "where", *shown)])
     note = (
         "Peak memory above the inputs, measured where the implementation was alone, and below it the first call in a "
         "fresh process, compilation included, and the roofline fraction: least possible time ÷ median time. The worst "

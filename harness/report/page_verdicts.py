@@ -9,8 +9,9 @@ from harness.core.case import DTYPES, Case
 from harness.core.outcome import Outcome
 from harness.core.status import FAULTS, Status
 from harness.report import tables
+from harness.report.machine import machine_facts
 from harness.report.markup import Child, Html, el
-from harness.report.rows import Row
+from harness.report.rows import Row, losses_of
 from harness.report.text import count, figure, verdict_facts
 from harness.store import Run
 
@@ -31,13 +32,12 @@ def tile(statuses: Mapping[Status, int]) -> tuple[str, str, str]:
     return name, short if total else "", ", ".join(f"{number} {status.value}" for status, number in statuses.items())
 
 
-def matrix_section(rows: Sequence[Row], names: Sequence[str], mark: Mark) -> Html:
-    """Implementation × check, and under it the verdicts at fault."""
+def matrix_section(rows: Sequence[Row], names: Sequence[str]) -> Html:
+    """Implementation × check; a tile leads to the verdicts behind it."""
     checks, matrix = tables.check_names(rows), tables.check_matrix(rows)
-    found: dict[tuple[str, str], list[Outcome]] = {}
-    for outcome in tables.faults(rows):
-        found.setdefault((outcome.implementation, outcome.check), []).append(outcome)
-    anchors = {key: f"faults-{place}" for place, key in enumerate(found)}
+    anchors = {**_anchors(tables.declared(rows), "declared"), **_anchors(tables.faults(rows), "faults")}
+    losses = losses_of(rows)
+    several = len(set(losses.values())) > 1
     head = el("tr", el("th", "implementation", scope="col"), [el("th", check, scope="col") for check in checks])
     body = []
     for place, name in enumerate(names):
@@ -45,11 +45,23 @@ def matrix_section(rows: Sequence[Row], names: Sequence[str], mark: Mark) -> Htm
             _tile(matrix.get((name, check), {}), f"{place} {number}", anchors.get((name, check)))
             for number, check in enumerate(checks)
         ]
-        body.append(el("tr", el("th", name, scope="row"), cells))
-    caption = "Cells by the worst verdict of a check. ✓ passed, † differs as declared, ✗ at fault, – not judged there."
+        about = el("small", losses.get(name)) if several else None
+        body.append(el("tr", el("th", name, about, scope="row"), cells))
+    caption = (
+        "Cells by the worst verdict of a check: ✓ passed, † differs as declared, ✗ at fault, – not judged there. "
+        "A tile with a link leads to its verdicts."
+    )
     table = el("table", el("caption", caption), el("thead", head), el("tbody", body), class_="tiles")
-    lists = [_verdicts(key, outcomes, anchors[key], mark) for key, outcomes in found.items()]
-    return el("section", el("h2", "Correctness"), el("div", table, class_="scroll"), lists, id="matrix")
+    return el("section", el("h2", "Correctness"), el("div", table, class_="scroll"), id="matrix")
+
+
+def faults_section(rows: Sequence[Row], mark: Mark) -> Html | None:
+    """The verdicts at fault, by implementation and check; None where there are none."""
+    lists = _lists(tables.faults(rows), "faults", mark)
+    if not lists:
+        return None
+    note = "Each with its error, budget, region and seed, and the command that shows it again."
+    return el("section", el("h2", "At fault"), el("p", note), lists, id="faults")
 
 
 def stability_section(rows: Sequence[Row], names: Sequence[str]) -> Html:
@@ -80,18 +92,15 @@ def stability_section(rows: Sequence[Row], names: Sequence[str]) -> Html:
 
 def declared_section(rows: Sequence[Row], mark: Mark) -> Html | None:
     """Differences that implementations declare, with their reasons."""
-    found: dict[tuple[str, str], list[Outcome]] = {}
-    for outcome in tables.declared(rows):
-        found.setdefault((outcome.implementation, outcome.check), []).append(outcome)
-    if not found:
+    lists = _lists(tables.declared(rows), "declared", mark)
+    if not lists:
         return None
-    lists = [_verdicts(key, outcomes, f"declared-{place}", mark) for place, (key, outcomes) in enumerate(found.items())]
     note = "Known differences from torch's documented behaviour, declared by the implementation beforehand."
     return el("section", el("h2", "Declared differences"), el("p", note), lists, id="declared")
 
 
 def environment_section(run: Run) -> Html:
-    """The header of the run: machine, versions, command line, suite as run."""
+    """The header of the run: machine, versions and command line at a glance, all of it, and the suite as run."""
     header = dict(run.header)
     suite = header.get("suite")
     source = str(suite.get("text", "")) if isinstance(suite, Mapping) else ""
@@ -99,8 +108,27 @@ def environment_section(run: Run) -> Html:
         header["suite"] = {key: value for key, value in suite.items() if key != "text"}
     skipped = ("notes", "planned", "planned_cells")
     facts = [(el("dt", key), el("dd", _value(value))) for key, value in header.items() if key not in skipped]
-    shown = el("details", el("summary", "Suite as run"), el("pre", source)) if source else None
-    return el("section", el("h2", "Environment"), el("dl", facts, class_="facts wide"), shown, id="environment")
+    glance = [(el("dt", name), el("dd", value)) for name, value in machine_facts(run.header)]
+    every = el("details", el("summary", "All of run.json"), el("dl", facts, class_="facts wide"))
+    shown = el("details", el("summary", "Suite as run"), el("pre", source, tabindex="0")) if source else None
+    table = el("dl", glance, class_="facts wide")
+    return el("section", el("h2", "Environment"), table, shown, every, id="environment")
+
+
+def _by_check(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
+    found: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault((outcome.implementation, outcome.check), []).append(outcome)
+    return found
+
+
+def _anchors(outcomes: Sequence[Outcome], prefix: str) -> dict[tuple[str, str], str]:
+    return {key: f"{prefix}-{place}" for place, key in enumerate(_by_check(outcomes))}
+
+
+def _lists(outcomes: Sequence[Outcome], prefix: str, mark: Mark) -> list[Html]:
+    anchors = _anchors(outcomes, prefix)
+    return [_verdicts(key, found, anchors[key], mark) for key, found in _by_check(outcomes).items()]
 
 
 def _facet_dtypes(rows: Sequence[Row]) -> list[str]:

@@ -131,10 +131,26 @@ def weakest(grades: Iterable[str]) -> str:
 
 
 def implementations(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Names in order of first appearance, the baseline first."""
+    """Names in order of first appearance, those of one loss together and its baseline first."""
     names = list(dict.fromkeys(row.implementation for row in rows))
+    places = {loss: place for place, loss in enumerate(dict.fromkeys(row.case.loss for row in rows))}
+    # judged rows come before the others: what is asked of a loss that it does not have says little
+    of = {row.implementation: places[row.case.loss] for row in sorted(rows, key=_tells_loss)}
     base = {row.implementation for row in rows if row.is_baseline}
-    return tuple(sorted(names, key=lambda name: name not in base))
+    return tuple(sorted(names, key=lambda name: (of[name], name not in base)))
+
+
+def losses_of(rows: Sequence[Row]) -> dict[str, str]:
+    """Implementation → the losses that it was asked for and could answer, joined by commas."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if _tells_loss(row):
+            found.setdefault(row.implementation, {})[row.case.loss] = None
+    return {name: ", ".join(losses) for name, losses in found.items()}
+
+
+def _tells_loss(row: Row) -> bool:
+    return row.status not in (Status.UNSUPPORTED, Status.UNAVAILABLE, Status.SKIPPED)
 
 
 def _ratio(outcome: Outcome) -> float:

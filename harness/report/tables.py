@@ -47,10 +47,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Lines of one device and pass, sorted by dtype, shape and regime."""
+    """Lines of one loss, device and pass, sorted by dtype, shape and regime.
 
+    ``title`` names them, the loss only where the run has several.
+    """
+
+    loss: str
     device: str
     pass_: str
+    title: str
     lines: tuple[Line, ...]
 
 
@@ -105,21 +110,23 @@ def stability_map(rows: Sequence[Row]) -> dict[tuple[str, str, str], dict[Status
 
 
 def speed_groups(rows: Sequence[Row]) -> tuple[Group, ...]:
-    """Cells in which something was timed, by device and pass."""
+    """Cells in which something was timed, by loss, device and pass."""
     cells: dict[Case, dict[str, Row]] = {}
     for row in rows:
         cells.setdefault(row.case, {})[row.implementation] = row
-    groups: dict[tuple[str, str], list[Line]] = {}
+    groups: dict[tuple[str, str, str], list[Line]] = {}
     for case, found in cells.items():
         if any(row.is_timed for row in found.values()):
             line = Line(case=case, rows=found, best=_fastest(found))
-            groups.setdefault((case.device, case.pass_), []).append(line)
+            groups.setdefault((case.loss, case.device, case.pass_), []).append(line)
+    several = len({row.case.loss for row in rows}) > 1
     return tuple(
         Group(
-            device=device, pass_=pass_, lines=tuple(sorted(groups[device, pass_], key=lambda line: case_key(line.case)))
+            loss=key[0], device=key[1], pass_=key[2], title=" · ".join(key if several else key[1:]),
+            lines=tuple(sorted(groups[key], key=lambda line: case_key(line.case))),
         )
-        for device, pass_ in sorted(groups, key=lambda key: (key[0], _rank(PASSES, key[1])))
-    )
+        for key in sorted(groups, key=lambda key: (key[0], key[1], _rank(PASSES, key[2])))
+    )  # fmt: skip
 
 
 def untimed(rows: Sequence[Row]) -> dict[tuple[str, str, str], dict[Status, int]]:
@@ -174,7 +181,10 @@ def _outcomes(rows: Sequence[Row], wanted: frozenset[Status]) -> tuple[Outcome, 
 
 
 def _fastest(rows: Mapping[str, Row]) -> frozenset[str]:
-    """The fastest rows and those whose interval reaches the fastest's: measurement does not tell them apart."""
+    """The fastest rows and those whose interval reaches the fastest's: measurement does not tell them apart.
+
+    Where too few rounds gave no interval, the fastest median alone.
+    """
     timed = {name: row for name, row in rows.items() if row.is_timed and _speedup(row) is not None}
     if len(timed) < 2:
         return frozenset()
@@ -189,9 +199,11 @@ def _speedup(row: Row) -> float | None:
 
 
 def _end(row: Row, name: str) -> float:
-    found = row.metric(name)
-    # without an end to its interval a row stands by its median: else it would seem as fast as any
-    return (_speedup(row) or 0.0) if found is None or not math.isfinite(found) else found
+    found = [row.metric(end) for end in ("speedup_low", "speedup_high")]
+    # without both ends of its interval (too few rounds: 0 to inf) a row stands by its median: else it would seem as
+    # fast as any
+    whole = all(end is not None and math.isfinite(end) for end in found)
+    return (row.metric(name) if whole else _speedup(row)) or 0.0
 
 
 def _rank(order: Sequence[str], value: str) -> tuple[int, str]:

@@ -113,7 +113,7 @@ def _speed(console: Console, group: tables.Group, names: Sequence[str], width: i
         for line in group.lines:
             cells = [_time(line)] if base is not None else []
             table.add_row(*_label(line), *cells, *(_ratio(line, name) for name in chunk))
-        _print(console, table, f"{group.device} · {group.pass_}: speedup over {clip(base or '–', 40)}", width)
+        _print(console, table, f"{group.title}: speedup over {clip(base or '–', 40)}", width)
     console.print(Text("  * nobody is measurably faster   † differs from torch, as declared", style="dim"), width=width)
     console.print()
 
@@ -141,8 +141,8 @@ def _marked(text: str, row: Row, best: bool) -> Text:
 
 def _memory(console: Console, lines: Sequence[MemoryLine], shown: Sequence[str], width: int) -> None:
     names = [name for name in shown if any(name in {*line.peak_bytes, *line.first_call_ns} for line in lines)]
-    for device, pass_ in dict.fromkeys((line.device, line.pass_) for line in lines):
-        mine = [line for line in lines if (line.device, line.pass_) == (device, pass_)]
+    for title in dict.fromkeys(line.title for line in lines):
+        mine = [line for line in lines if line.title == title]
         widest = max(len(line.shape) + len(line.dtype) for line in mine) + 2
         per_table = max(1, (width - min(widest, 28)) // (_COST + 1))
         for start in range(0, len(names), per_table):
@@ -157,7 +157,7 @@ def _memory(console: Console, lines: Sequence[MemoryLine], shown: Sequence[str],
             _print(
                 console,
                 table,
-                f"{device} · {pass_}: {_COSTS}",
+                f"{title}: {_COSTS}",
                 width,
             )
         console.print()

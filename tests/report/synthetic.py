@@ -99,6 +99,18 @@ def outcomes(count: int = 50, names: tuple[str, ...] = IMPLEMENTATIONS) -> list[
     return found
 
 
+def two_losses() -> list[Outcome]:
+    """A run of two losses, each with a baseline of its own, and a check that nobody has heard of."""
+    found = []
+    for loss, base, mine in (("cross_entropy", "torch", "naive"), ("mse_loss", "torch_mse", "mine_mse")):
+        for batch, classes in ((8, 10), (8, 100), (64, 10)):
+            case = Case(loss=loss, batch=batch, classes=classes)
+            for name, ratio in ((base, 1.0), (mine, 2.0)):
+                found += [judged(case, name, check) for check in ("agreement", "gradient", "unheard_of")]
+                found.append(timed(case, name, ratio, baseline=base))
+    return found
+
+
 def make_run(out: Path, found: list[Outcome] | None = None, header: dict | None = None) -> Path:
     with RunFolder.create(out, "cpu", HEADER if header is None else header) as folder:
         for outcome in outcomes() if found is None else found:

@@ -10,7 +10,10 @@ import pytest
 import harness
 from harness.core.case import Case
 from harness.core.status import Status
-from tests.report.synthetic import judged, make_run, outcomes, timed
+from harness.report.rows import collect
+from harness.report.tables import speed_groups
+from harness.store import read_run
+from tests.report.synthetic import judged, make_run, outcomes, timed, two_losses
 
 SHAPES = ((64, 10), (64, 1000), (64, 100_000))
 
@@ -179,3 +182,22 @@ def test_raw_samples_come_as_one_row_per_sample_in_ns_of_one_call(tmp_path):
     assert list(samples.columns) == ["cell", "implementation", "half", "round", "ns"]
     assert samples["ns"].tolist()[:3] == [25.0, 25.25, 24.75]
     assert harness.samples(path, cell="no such").empty
+
+
+def test_several_losses_are_chosen_for_apart(tmp_path):
+    frame = load(tmp_path, two_losses())
+    choice = harness.choose(frame)
+    won = choice.winners.set_index(["loss", "shape"])["winner"]
+    assert set(won["cross_entropy"]) == {"naive"}
+    assert set(won["mse_loss"]) == {"mine_mse"}
+    assert set(harness.speedup(frame).index.get_level_values("loss")) == {"cross_entropy", "mse_loss"}
+
+
+def test_without_an_interval_nobody_is_called_as_fast_and_the_fastest_median_is_marked(tmp_path):
+    case = Case(batch=4, classes=5, pass_="forward")
+    endless = {"speedup_low": 0.0, "speedup_high": math.inf}
+    lines = [judged(case, name, "agreement") for name in ("torch", "mine", "slow")]
+    lines += [timed(case, "torch", 1.0), timed(case, "mine", 4.0, **endless), timed(case, "slow", 0.4, **endless)]
+    path = make_run(tmp_path, lines)
+    assert set(harness.choose(harness.load(path)).winners["as_fast"]) == {"not told (too few rounds)"}
+    assert speed_groups(collect(read_run(path)))[0].lines[0].best == {"mine"}

@@ -6,7 +6,7 @@ import pytest
 
 from harness.report.export import export
 from tests.report.browser import CHROMIUM, Browser
-from tests.report.synthetic import HOSTILE, judged, make_run, outcomes
+from tests.report.synthetic import HOSTILE, judged, make_run, outcomes, two_losses
 from tests.report.test_pages import hostile_outcomes
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt install chromium)")
@@ -27,6 +27,11 @@ def page(folder, found, header=None):
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory):
     return page(tmp_path_factory.mktemp("page"), outcomes(60))
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    return page(tmp_path_factory.mktemp("several"), two_losses())
 
 
 def choose(browser, label: str, text: str) -> None:
@@ -78,6 +83,34 @@ def test_filters_leave_what_matches_in_tables_tiles_and_charts(browser, usual):
     assert browser.complaints() == []
 
 
+def test_accuracy_shows_one_regime_at_a_time_and_the_filter_decides_where_it_is_set(browser, usual):
+    browser.open(usual)
+    box = "document.getElementById('accuracy-regime')"
+    assert browser.value(f"{box}.selectedOptions[0].textContent") == "normal"
+    marks = "document.querySelectorAll('#accuracy svg.plot title').length"
+    one = browser.value(marks)
+    browser.value(f"{box}.value = 'every'; {box}.dispatchEvent(new Event('change'))")
+    assert browser.value(marks) >= one > 0
+    choose(browser, "regime", "confident")
+    assert browser.value(f"{box}.selectedOptions[0].textContent") == "confident"
+    assert browser.value(f"{box}.disabled")
+
+
+def test_several_losses_stand_apart_and_can_be_filtered(browser, several):
+    browser.window(1280, 900)
+    browser.open(several)
+    assert browser.complaints() == []
+    titles = "[...document.querySelectorAll('#speed h3')].filter((n) => n.checkVisibility()).map((n) => n.textContent)"
+    assert {title.split(" · ")[0] for title in browser.value(titles)} == {"cross_entropy", "mse_loss"}
+    names = "[...document.querySelectorAll('#summary tbody th')].map((n) => n.textContent)"
+    assert browser.value(names) == ["torch", "naive", "torch_mse", "mine_mse"]
+    assert "mse_loss" in browser.value("document.querySelector('#choose').textContent")
+    choose(browser, "loss", "mse_loss")
+    assert {title.split(" · ")[0] for title in browser.value(titles)} == {"mse_loss"}
+    assert "cross_entropy" not in browser.value("document.querySelector('#choose table').textContent")
+    assert browser.complaints() == []
+
+
 def test_limits_change_who_wins(browser, usual):
     browser.open(usual)
     names = "[...document.querySelectorAll('#choose tbody tr')].map((r) => r.cells[2].textContent)"
@@ -104,7 +137,7 @@ def test_figures_can_be_read_as_tables(browser, usual):
 
 def test_a_click_on_a_tile_opens_the_verdicts_behind_it(browser, usual):
     browser.open(usual)
-    browser.value("document.querySelector('#matrix td a').click()")
+    browser.value("document.querySelector('#matrix td.bad a').click()")
     for _ in range(50):
         if browser.value("document.querySelector('.verdicts').open"):
             break

@@ -33,6 +33,13 @@ const figures = (value, digits = 3) => {
   if (value === null || value === undefined || !isFinite(value)) return "–";
   return Math.abs(value) >= 1e6 ? value.toExponential(Math.min(digits - 1, 1)).replace(".0e", "e").replace("e+", "e") : String(+value.toPrecision(digits));
 };
+const ratio = (value) => `${value < 10 ? value.toFixed(2) : figures(value)}×`;
+// Powers of ten on an axis, from 10⁴ on and below 0.01 with their exponent.
+const power = (value) => {
+  const exponent = Math.log10(value), whole = Math.round(exponent);
+  if (Math.abs(exponent - whole) > 1e-9 || (whole > -3 && whole < 4)) return figures(value, 2);
+  return `10${[...String(whole)].map((digit) => (digit === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[+digit])).join("")}`;
+};
 const scaled = (units) => (value) => {
   if (value === null || value === undefined || !isFinite(value)) return "–";
   const [factor, unit] = units.find(([size]) => Math.abs(value) >= size) || units[units.length - 1];

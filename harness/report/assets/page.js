@@ -37,7 +37,7 @@
     const every = wanted.every((value) => value === "");
     const kept = cells.name.map((_, i) => i).filter((i) => every || matches(cells.facets[i].split(" "), wanted));
     choose(targets.choose, carried, cells, kept, { memory: limit("limit-memory", 2 ** 20), ulp: limit("limit-ulp", 1) });
-    accuracy(targets.accuracy, carried, errors, wanted);
+    accuracy(targets.accuracy, carried, errors, wanted, document.getElementById("accuracy-regime"));
     heat(targets.heat, carried, cells, kept);
     time(targets.time, carried, cells, kept);
     pareto(targets.pareto, carried, cells, kept, document.getElementById("pareto-shape"));
