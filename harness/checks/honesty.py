@@ -88,7 +88,7 @@ def _changed_a_little(evidence: Evidence) -> Sequence[Asked]:
 
 def _of_logits_and_classes(evidence: Evidence) -> Iterator[Inputs]:
     """A logit changed, two swapped, a target: sums, extremes, first and last entries stay."""
-    case, row, middle = evidence.case, evidence.case.batch // 2, evidence.case.classes // 2
+    case, row, middle = evidence.case, evidence.case.batch // 2, evidence.inputs.logits.shape[1] // 2
     # quarters, so that a swap leaves every sum as it was to the last bit
     quarters = (evidence.inputs.logits * 4).round() / 4
     quarters[row, middle] = quarters[row, middle + 1] + 2.0
@@ -99,7 +99,7 @@ def _of_logits_and_classes(evidence: Evidence) -> Iterator[Inputs]:
     swapped[row, middle], swapped[row, middle + 1] = inputs.logits[row, middle + 1], inputs.logits[row, middle]
     target, at = inputs.target.clone(), inputs.target.clone()
     target[row] = (inputs.target[row] + 1) % case.classes
-    at[row] = middle
+    at[row] = case.classes // 2
     yield inputs
     yield replace(inputs, logits=one)
     yield inputs
@@ -111,7 +111,7 @@ def _of_logits_and_classes(evidence: Evidence) -> Iterator[Inputs]:
 
 def _of_values(evidence: Evidence) -> Iterator[Inputs]:
     """Two entries of the first tensor swapped, or of the target: no value that was not there, so none out of range."""
-    inputs, row, middle = evidence.inputs, evidence.case.batch // 2, evidence.case.classes // 2
+    inputs, row, middle = evidence.inputs, evidence.case.batch // 2, evidence.inputs.logits.shape[1] // 2
     yield inputs
     for name in ("logits", "target"):
         tensor = inputs.tensors().get(name)

@@ -10,11 +10,12 @@ from harness.core.case import Case
 from harness.core.errors import UnknownReferenceError
 from harness.core.family import Family
 from harness.losses.cross_entropy.describe import FAMILY as CROSS_ENTROPY
+from harness.losses.linear_cross_entropy.describe import FAMILY as LINEAR_CROSS_ENTROPY
 
 
 def families() -> Mapping[str, Family]:
     """Name → family, in the order in which they are listed."""
-    return MappingProxyType({family.name: family for family in (CROSS_ENTROPY,)})
+    return MappingProxyType({family.name: family for family in (CROSS_ENTROPY, LINEAR_CROSS_ENTROPY)})
 
 
 def family_of(loss: str) -> Family:

@@ -76,7 +76,15 @@ def _gradients(loss: Any, leaves: Mapping[str, torch.Tensor], upstream: torch.Te
     if upstream.shape != loss.shape:
         return {}  # the check names the wrong shape of the loss
     found = torch.autograd.grad(loss, tuple(leaves.values()), upstream.to(loss.dtype), allow_unused=True)
-    return {name: gradient for name, gradient in zip(leaves, found, strict=True) if gradient is not None}
+    return {
+        name: _apart(gradient, leaves) for name, gradient in zip(leaves, found, strict=True) if gradient is not None
+    }
+
+
+def _apart(gradient: torch.Tensor, leaves: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """The gradient in memory of its own: one written over an input would change when that input is put back."""
+    taken = {leaf.untyped_storage().data_ptr() for leaf in leaves.values()}
+    return gradient.clone() if gradient.untyped_storage().data_ptr() in taken else gradient
 
 
 def _detached(loss: Any) -> Any:

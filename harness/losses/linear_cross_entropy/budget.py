@@ -59,9 +59,7 @@ def finished(budget: Array, truth: Array, scale: float, rules: LinearRules, grad
     return total + ulp(size + total, rows.out, ulps=rows.rounding_ulps * (2.0 if twice else 1.0), at_least=FLUSH)
 
 
-def _of_cross_entropy(
-    chunk: Chunk, problem: LinearProblem, rules: LinearRules, grade: str, gradient: Array
-) -> Array:
+def _of_cross_entropy(chunk: Chunk, problem: LinearProblem, rules: LinearRules, grade: str, gradient: Array) -> Array:
     """Cross-entropy's budgets of the gradient of exact logits, all columns."""
     piece, mass = chunk.piece, chunk.piece.mass
     budget = GradientBudget(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -42,7 +42,9 @@ AXES = _axes()
 def refusal(case: Case) -> str | None:
     """Why a combination of axes has no meaning, or None if it has one."""
     if case.dims:
-        return "linear cross-entropy is defined here for hidden states (N, H) and one class a row: no further dimensions"
+        return (
+            "linear cross-entropy is defined here for hidden states (N, H) and one class a row: no further dimensions"
+        )
     if case.features < 1:
         return "linear cross-entropy needs features of at least 1: write shape [N, H, C]"
     for axis, value in (("regime", case.regime), ("target", case.target)):
@@ -52,6 +54,29 @@ def refusal(case: Case) -> str | None:
     if dict(case.options).get("linear_bias", "none") not in BIASES:
         return f"unknown linear_bias {dict(case.options)['linear_bias']!r}; allowed: {', '.join(BIASES)}"
     return catalogue.refusal(case)
+
+
+def gradients(case: Case) -> tuple[str, ...]:
+    """Hidden states, weight and bias are all trained."""
+    has_bias = dict(case.options).get("linear_bias", "none") != "none"
+    return ("logits", "linear_weight", "linear_bias") if has_bias else ("logits", "linear_weight")
+
+
+def differentiable(case: Case) -> tuple[str, ...]:
+    """Besides what is trained: class probabilities, and the class weight with them."""
+    if case.target_kind == "index":
+        return gradients(case)
+    return (*gradients(case), "target", "weight") if case.weight != "none" else (*gradients(case), "target")
+
+
+def cells(check: str, anchor: Case, thorough: bool) -> Iterator[Case]:
+    """The cells that checks bring themselves, at the default number of features, one of them with a bias."""
+    from harness.losses.cells import cells as plain  # which asks for this family
+
+    for number, case in enumerate(plain(check, anchor, thorough)):
+        yield case
+        if number == 0 and check in ("grad_output", "side_effects", "options"):
+            yield replace(case, options=tuple(sorted((*case.options, ("linear_bias", "normal")))))
 
 
 FAMILY = Family(
@@ -65,4 +90,13 @@ FAMILY = Family(
     refusal=refusal,
     cost=cost,
     memory=memory,
-)
+    arguments=("input", "linear_weight", "target"),
+    tensor_options=("weight", "linear_bias"),
+    checks=(
+        "agreement", "gradient", "stability", "options", "layout", "grad_output", "side_effects", "repeatability",
+        "honesty",
+    ),
+    gradients=gradients,
+    differentiable=differentiable,
+    cells=cells,
+)  # fmt: skip

@@ -165,9 +165,7 @@ class Judge:
             budgets = final_rows(self._losses, self._loss_budgets, rules)
             for region, chosen in (("loss", kept), ("ignored", ~kept)):
                 where = np.flatnonzero(chosen)
-                compared = Comparison(
-                    truth=self._losses[where], found=found[where], locate=partial(_locate_row, where)
-                )
+                compared = Comparison(truth=self._losses[where], found=found[where], locate=partial(_locate_row, where))
                 made = {g: partial(np.zeros, len(where)) for g in budgets}
                 if region == "loss":
                     made = {g: partial(np.take, budget, where) for g, budget in budgets.items()}
