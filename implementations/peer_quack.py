@@ -1,6 +1,7 @@
 """QuACK's CuTe kernels: cross-entropy by clusters of thread blocks, and its chunked linear form.
 
-Source: quack/cross_entropy.py and quack/linear_cross_entropy.py of quack-kernels 0.6.5 (compute capability 8.0 or newer).
+Source: quack/cross_entropy.py and quack/linear_cross_entropy.py of quack-kernels 0.6.5, for compute
+capability 8.0 or newer.
 """
 
 from __future__ import annotations

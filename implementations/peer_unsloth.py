@@ -1,7 +1,7 @@
 """unsloth's Triton cross-entropy: whole rows up to 65536 classes in one block, longer ones in chunks.
 
-Source: unsloth/kernels/cross_entropy_loss.py of 2026.10.9. Importing unsloth patches transformers and parts of torch for
-the whole process, so its rivals are best timed in a run of their own.
+Source: unsloth/kernels/cross_entropy_loss.py of 2026.10.9. Importing unsloth patches transformers and parts of torch
+for the whole process, so its rivals are best timed in a run of their own.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Linear cross-entropy: the cross-entropy of hidden · weightᵀ + bias, which a good implementation never stores whole."""
+"""Linear cross-entropy: the cross-entropy of hidden · weightᵀ + bias, never stored whole by the best."""

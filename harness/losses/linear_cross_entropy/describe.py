@@ -27,9 +27,14 @@ def _axes() -> tuple[Axis, ...]:
     }
     shared = [replace(axis, allowed=own.get(axis.name, axis.allowed)) for axis in CROSS_ENTROPY_AXES]
     features = Axis(
-        name="features", kind="int", summary="H, entries of a hidden state", default=16, minimum=1,
-        maximum=shared[0].maximum, required=True,
-    )  # fmt: skip
+        name="features",
+        kind="int",
+        summary="H, entries of a hidden state",
+        default=16,
+        minimum=1,
+        maximum=shared[0].maximum,
+        required=True,
+    )
     bias = Axis(
         name="linear_bias", kind="choice", summary="added to the product", default="none", allowed=tuple(BIASES)
     )
@@ -84,8 +89,12 @@ FAMILY = Family(
     summary="cross-entropy of hidden (N, H) · linear_weight (C, H)ᵀ + linear_bias, as torch's F.linear_cross_entropy",
     axes=AXES,
     options=(
-        ("linear_bias", None), ("weight", None), ("reduction", "mean"), ("ignore_index", -100), ("label_smoothing", 0.0),
-    ),  # fmt: skip
+        ("linear_bias", None),
+        ("weight", None),
+        ("reduction", "mean"),
+        ("ignore_index", -100),
+        ("label_smoothing", 0.0),
+    ),
     baseline="linear_torch",
     refusal=refusal,
     cost=cost,
@@ -93,10 +102,17 @@ FAMILY = Family(
     arguments=("input", "linear_weight", "target"),
     tensor_options=("weight", "linear_bias"),
     checks=(
-        "agreement", "gradient", "stability", "options", "layout", "grad_output", "side_effects", "repeatability",
+        "agreement",
+        "gradient",
+        "stability",
+        "options",
+        "layout",
+        "grad_output",
+        "side_effects",
+        "repeatability",
         "honesty",
     ),
     gradients=gradients,
     differentiable=differentiable,
     cells=cells,
-)  # fmt: skip
+)

@@ -2,7 +2,7 @@
 
 Hidden states are standard normal and the rows of the weight normal with variance s² / H, so that a logit has standard
 deviation s. Regimes with a sure class add to a row's hidden state what raises that one logit: a w / |w|², w the class's
-row of the weight. ``offset`` gives feature 0 one value in the whole weight, so that it shifts all logits of a row alike.
+row of the weight. ``offset`` gives feature 0 one value in the whole weight: it shifts all logits of a row alike.
 """
 
 from __future__ import annotations
