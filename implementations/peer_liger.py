@@ -17,7 +17,7 @@ _DTYPES = ("float32", "bfloat16", "float16")
 
 _IN_PLACE = "the gradient is written over the logits, which every later use of them then meets (ops/cross_entropy.py)"
 _STRIDED = (
-    "where classes do not lie side by side the kernel gets a contiguous copy, which inside the autograd function requires "
+    "where classes do not lie side by side the kernel gets a contiguous copy, which inside the function requires "
     "no grad: no gradient is made, and the copy of the logits is returned as if it were one"
 )
 _NO_ROWS = "the mean over no rows is 0, where torch gives NaN"
