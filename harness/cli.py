@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness import cli_claims, cli_search
+from harness import cli_claims, cli_reports, cli_search
 from harness.core.errors import HarnessError, InternalError, UsageError
 from harness.core.status import EXIT_FAULT
 from harness.runner.asked import Asked
@@ -37,17 +37,6 @@ class Grade(StrEnum):
     RELATIVE = "relative"
     TIGHT = "tight"
     STANDARD = "standard"
-
-
-class Format(StrEnum):
-    """Formats of a report."""
-
-    HTML = "html"
-    MARKDOWN = "markdown"
-    CSV = "csv"
-    JSON = "json"
-    PARQUET = "parquet"
-    JUNIT = "junit"
 
 
 Implementations = Annotated[
@@ -77,14 +66,19 @@ def run(
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="Run part I of N.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")] = False,
     quiet: Quiet = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print every event as a line of JSON; tables go to standard error.")
+    ] = False,
 ) -> None:
     """Judge and time a suite: the main job."""
     from harness.commands import run as command
 
+    console, events = (Console(stderr=True), sys.stdout) if json else (_console(), None)
+
     if resume is not None:
         if suite or implementation or device or only or shard:
             raise UsageError("--resume takes up a run as it was: it goes with no suite and no other choice")
-        raise typer.Exit(command.resume(resume, console=_console(), quiet=quiet))
+        raise typer.Exit(command.resume(resume, console=console, quiet=quiet, events=events))
     if suite is None:
         raise UsageError("run needs a suite: a YAML file, or a bundled name (python -m harness list suites)")
     asked = Asked(
@@ -93,7 +87,7 @@ def run(
         only=only.value if only else None,
         shard=_shard(shard),
     )
-    raise typer.Exit(command.run(suite, asked, out=out, dry_run=dry_run, console=_console(), quiet=quiet))
+    raise typer.Exit(command.run(suite, asked, out=out, dry_run=dry_run, console=console, quiet=quiet, events=events))
 
 
 @app.command()
@@ -143,67 +137,6 @@ def list_(
 
 
 @app.command()
-def report(
-    run: Annotated[Path, typer.Argument(help="A run folder, e.g. results/latest.")],
-    format: Annotated[Format, typer.Option(help="What to write.")] = Format.HTML,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Write here; html and parquet go into the run folder otherwise, the rest is printed."),
-    ] = None,
-) -> None:
-    """Write a run's report again, from its files alone."""
-    from harness.commands.report import report as command
-
-    raise typer.Exit(command(run, format.value, out, _console()))
-
-
-@app.command()
-def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders, oldest first.")],
-) -> None:
-    """What got wrong, slower, faster or right from one run to the next."""
-    from harness.commands.compare import compare as command
-
-    raise typer.Exit(command(runs, console=_console()))
-
-
-@app.command()
-def choose(
-    run: Annotated[Path, typer.Argument(help="A run folder, e.g. results/latest.")],
-    max_memory: Annotated[str | None, typer.Option(help="Largest peak above the inputs, e.g. 2GiB.")] = None,
-    max_ulp: Annotated[float | None, typer.Option(help="Largest error, in units in the last place.")] = None,
-    pass_: Annotated[str | None, typer.Option("--pass", help="Look at this pass alone.")] = None,
-) -> None:
-    """The winner per shape under limits, crossovers, Pareto sets."""
-    from harness.commands.choose import choose as command
-
-    raise typer.Exit(command(run, console=_console(), max_memory=max_memory, max_ulp=max_ulp, pass_=pass_))
-
-
-@app.command()
-def new(name: Annotated[str, typer.Argument(help="Name of the implementation: letters, digits and _.")]) -> None:
-    """Write a starter implementation with its test."""
-    from harness.commands.new import new as command
-
-    raise typer.Exit(command(name, console=_console()))
-
-
-@app.command()
-def gate(
-    run: Annotated[Path, typer.Argument(help="The run to judge.")],
-    baseline: Annotated[Path, typer.Option(help="The run to hold it against.")],
-    remeasure: Annotated[
-        bool, typer.Option("--remeasure", help="Measure flagged cells again before the verdict.")
-    ] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Hold a run against an earlier one: pass, regression or inconclusive, cell by cell."""
-    from harness.commands.gate import gate as command
-
-    raise typer.Exit(command(run, baseline, remeasure=remeasure, console=_console(), quiet=quiet))
-
-
-@app.command()
 def selftest(
     suite: Annotated[str | None, typer.Argument(help="Grade this suite by the mutants it catches.")] = None,
     thorough: Annotated[
@@ -230,6 +163,7 @@ def doctor(
     raise typer.Exit(command(device=_device(device) or "cpu", seconds=seconds, console=_console(), json_path=json))
 
 
+cli_reports.register(app, _console)
 cli_search.register(app, _console)
 cli_claims.register(app, _console)
 

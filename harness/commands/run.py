@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import signal
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 
@@ -17,8 +19,9 @@ from harness.core.implementation import Implementation
 from harness.core.status import exit_code
 from harness.hardware.host import environment, git_revision
 from harness.losses.catalogue import families
-from harness.progress import listener
+from harness.progress import Display, Shown
 from harness.registry.sources import PACKAGE
+from harness.report.text import count
 from harness.runner.asked import Asked
 from harness.runner.build import build_plan, cases_of
 from harness.runner.observing import observe_all
@@ -44,9 +47,13 @@ def run(
     dry_run: bool,
     console: Console,
     quiet: bool,
+    events: TextIO | None = None,
     workers: Workers | None = None,
 ) -> int:
-    """Run the suite named by ``suite_text`` into a new folder under ``out``; returns the exit status."""
+    """Run the suite named by ``suite_text`` into a new folder under ``out``; returns the exit status.
+
+    With ``events`` every step is written there as a line of JSON, and only the closing report goes to ``console``.
+    """
     suite = load_suite(suite_text, families())
     workers = workers or ProcessWorkers()
     cases = cases_of(suite, asked)
@@ -56,10 +63,13 @@ def run(
         _print_plan(console, plan, summary)
         return 0
     with RunFolder.create(out, suite.name, _header(suite, asked, plan, found)) as folder:
-        return _into(folder, suite, plan, workers, console, summary, quiet)
+        display = Display(console=console, quiet=quiet, events=events)
+        return _into(folder, suite, plan, workers, display, summary)
 
 
-def resume(path: Path, *, console: Console, quiet: bool, workers: Workers | None = None) -> int:
+def resume(
+    path: Path, *, console: Console, quiet: bool, events: TextIO | None = None, workers: Workers | None = None
+) -> int:
     """Finish the run in ``path``: only what is missing is run; returns the exit status."""
     from harness.suite.schema import suite_of
     from harness.suite.yaml_text import parse_document
@@ -86,15 +96,14 @@ def resume(path: Path, *, console: Console, quiet: bool, workers: Workers | None
             console.print(notice, markup=False, highlight=False)
         kept = len(folder.done)
         summary = f"{_summary(suite, plan)}\nresuming {folder.path}: {kept} outcomes are there already"
-        return _into(folder, suite, plan, workers, console, summary, quiet)
+        display = Display(console=console, quiet=quiet, events=events)
+        return _into(folder, suite, plan, workers, display, summary)
 
 
-def _into(
-    folder: RunFolder, suite: Suite, plan: Plan, workers: Workers, console: Console, summary: str, quiet: bool
-) -> int:
+def _into(folder: RunFolder, suite: Suite, plan: Plan, workers: Workers, display: Display, summary: str) -> int:
     """Execute ``plan`` into ``folder``, then derive the reports and print the closing table."""
     started = time.monotonic()
-    with listener(console, quiet=quiet) as shown:
+    with display.listener() as shown:
         record = Record(folder, shown, folder.outcomes())
         judged, timed = count_work(plan)
         shown.planned(judged=judged, timed=timed, summary=summary)
@@ -103,17 +112,27 @@ def _into(
             observe_all(plan, workers, record, shown, folder.header.get("semantics") or {})
             execute(plan, workers, record, shown)
         except KeyboardInterrupt:
-            folder.update_header(interrupted=True)
-            console.print(
-                f"\nstopped; everything measured is kept. Go on with:\n  python -m harness run --resume {folder.path}"
-            )
-            return EXIT_INTERRUPTED
+            return _interrupted(folder, display, shown)
     code = exit_code(record.statuses())
     notes = stale_expectations(plan.implementations, record.outcomes)
     seconds = round(time.monotonic() - started + float(folder.header.get("seconds") or 0), 3)
     folder.update_header(notes=notes, seconds=seconds, exit_status=code, ended=_now(), interrupted=False)
-    _report(folder, console, quiet)
+    _report(folder, display.console, display.quiet)
+    display.ended(run=folder.path, exit_status=code)
     return code
+
+
+def _interrupted(folder: RunFolder, display: Display, shown: Shown) -> int:
+    """Say that everything is kept and how to go on; a second Ctrl-C would cut this short and is left out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    folder.update_header(interrupted=True)
+    shown.stop()
+    command = f"python -m harness run --resume {shlex.quote(str(folder.path))}"
+    kept = count(len(folder.done), "outcome")
+    text = f"\nstopped; everything measured is kept ({kept}). Go on with:\n  {command}"
+    display.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    display.ended(run=folder.path, exit_status=EXIT_INTERRUPTED)
+    return EXIT_INTERRUPTED
 
 
 def _report(folder: RunFolder, console: Console, quiet: bool) -> None:
@@ -176,9 +195,9 @@ def _say_missing_device(plan: Plan, note: Any) -> None:
         case.device: reason for case in plan.cases if (reason := device_reason(case.device, plan.cuda)) is not None
     }
     for device, reason in missing.items():
-        count = sum(case.device == device for case in plan.cases)
+        number = sum(case.device == device for case in plan.cases)
         hint = "use instead: python -m harness run cpu" if device.startswith("cuda") else ""
-        note(f"{reason}: {count} cells on {device} are unavailable{'; ' + hint if hint else ''}")
+        note(f"{reason}: {number} cells on {device} are unavailable{'; ' + hint if hint else ''}")
 
 
 def _print_plan(console: Console, plan: Plan, summary: str) -> None:
@@ -193,8 +212,8 @@ def _print_plan(console: Console, plan: Plan, summary: str) -> None:
                 reasons[f"{settled[0]}: {settled[1]}"] = reasons.get(f"{settled[0]}: {settled[1]}", 0) + 1
         asked = len(plan.cases) - sum(reasons.values())
         console.print(f"  {implementation.name}: {asked} cells asked", markup=False, highlight=False)
-        for reason, count in reasons.items():
-            console.print(f"    {count} {reason}", markup=False, highlight=False)
+        for reason, number in reasons.items():
+            console.print(f"    {number} {reason}", markup=False, highlight=False)
 
 
 def _now() -> str:
