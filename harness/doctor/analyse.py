@@ -13,7 +13,7 @@ from harness.stats.interval import detectable_slowdown, log_ratios, robust_sigma
 #: Seconds of sampling per cell (both arms together) that the table tells of.
 SPENT = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 #: Rounds below which no 99 % interval of a median exists, and above which the sampler stops.
-_LEAST_ROUNDS, _MOST_ROUNDS = 10, 640
+_LEAST_ROUNDS, _MOST_ROUNDS = 10, 1280
 #: A machine is too noisy when it needs more than a second to see 5 %, or cries wolf in one cell of fifty.
 _LEAST_ALARMS = 2
 WANTED_SLOWDOWN, WANTED_SECONDS, ALLOWED_ALARMS = 0.05, 1.0, 0.02

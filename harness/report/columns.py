@@ -104,6 +104,7 @@ TIMING = (
     _c("cache_reason", "text", "why the cache is not as the suite asked; empty where it is", "", "cache_reason"),
     _c("threads", "int", "threads that torch was given", "threads", "threads"),
     _c("first_call_ns", "float", "first call in a fresh process, compilation included", "ns", "first_call_ns"),
+    _c("import_ns", "float", "import of the implementation, with the packages it brings", "ns", "import_ns"),
     _c("first_timed_call_ns", "float", "first call in the process that times", "ns", "first_timed_call_ns"),
     _c("compiled_graphs", "int", "graphs that torch.compile made for this cell", "graphs", "compiled_graphs"),
     _c("gradient_in_forward", "bool", "whether the forward makes the gradient already", "", "gradient_in_forward"),

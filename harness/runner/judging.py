@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from harness.checks.catalogue import DISRUPTIVE
@@ -26,8 +27,12 @@ MAX_TIMEOUTS = 3
 class Judge:
     """Judges implementations one after the other; what is in the record already is not asked again."""
 
-    def __init__(self, plan: Plan, workers: Workers, record: Record, listener: Listener) -> None:
+    def __init__(
+        self, plan: Plan, workers: Workers, record: Record, listener: Listener,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self._plan, self._workers, self._record, self._listener = plan, workers, record, listener
+        self._environment = environment
         self._worker: Worker | None = None
         self._worker_kind = ""
 
@@ -97,7 +102,7 @@ class Judge:
         kind = device_kind(case.device)
         if self._worker is None or self._worker_kind != kind:
             self._end_worker()
-            environment = {"TRITON_INTERPRET": "1"} if kind == INTERPRETER else {}
+            environment = {**self._environment, **({"TRITON_INTERPRET": "1"} if kind == INTERPRETER else {})}
             memory = None if kind == "cuda" else self._plan.settings.memory_bytes
             self._worker, self._worker_kind = self._workers.start(environment=environment, memory_bytes=memory), kind
         return self._worker

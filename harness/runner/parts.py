@@ -9,7 +9,7 @@ from harness.runner.figures import Half
 
 @dataclass(slots=True)
 class Parts:
-    """Seconds so far: ``sampled`` is inside the sampled calls (warm-up on the clock included), the rest is overhead."""
+    """Seconds so far: ``sampled`` is inside the sampled calls, ``warming`` inside those before the first round."""
 
     cells: int = 0
     wall: float = 0.0
@@ -18,6 +18,7 @@ class Parts:
     preparing: float = 0.0
     sampling: float = 0.0
     sampled: float = 0.0
+    warming: float = 0.0
     working: float = 0.0
 
     def add_half(self, half: Half) -> None:
@@ -27,6 +28,7 @@ class Parts:
         self.preparing += shared.get("preparing", 0.0)
         self.sampling += shared.get("sampling", 0.0)
         self.sampled += shared.get("clocked", 0.0)
+        self.warming += shared.get("warming", 0.0)
 
     def add_wall(self, seconds: float) -> None:
         """Take the wall time of one cell, workers' start included."""
@@ -41,7 +43,8 @@ class Parts:
             "ceilings_and_selfcheck": self.machine,
             "preparing": self.preparing,
             "sampled": self.sampled,
-            "between_samples": max(0.0, self.sampling - self.sampled),
+            "warming_up": self.warming,
+            "between_samples": max(0.0, self.sampling - self.sampled - self.warming),
             "questions": max(0.0, self.working - self.preparing - self.sampling),
             "waiting": max(0.0, self.wall - self.starting - self.machine - self.working),
         }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.core.implementation import Implementation
 from harness.core.outcome import JUDGED, Outcome
@@ -23,14 +24,30 @@ def execute(plan: Plan, workers: Workers, record: Record, listener: Listener) ->
     Judging ends, and with it every judging worker, before timing begins: an idle process's thread pool would slow the
     one that is timed.
     """
+    if plan.settings.timing is None:
+        for implementation in plan.implementations:
+            Judge(plan, workers, record, listener).judge(implementation)
+        return
+    # compilers start from nothing in each timed run, so that a first call is one; the processes that time find there
+    # what was compiled while judging
+    with tempfile.TemporaryDirectory(prefix="harness-compiled-") as folder:
+        _judge_and_time(plan, workers, record, listener, compiled_into(folder))
+
+
+def compiled_into(folder: str) -> dict[str, str]:
+    """Environment of a worker whose compilers keep what they make below ``folder``."""
+    return {"TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor", "TRITON_CACHE_DIR": f"{folder}/triton"}
+
+
+def _judge_and_time(
+    plan: Plan, workers: Workers, record: Record, listener: Listener, environment: Mapping[str, str]
+) -> None:
     started = time.monotonic()
-    judge = Judge(plan, workers, record, listener)
+    judge = Judge(plan, workers, record, listener, environment)
     for implementation in plan.implementations:
         judge.judge(implementation)
-    if plan.settings.timing is None:
-        return
     judging_seconds = time.monotonic() - started
-    timer = Timer(plan, workers, record, listener)
+    timer = Timer(plan, workers, record, listener, environment)
     try:
         timer.settle()
         for case in plan.timed_cases():

@@ -6,16 +6,20 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from harness.core.case import INTERPRETER, Case, case_to_dict
+from harness.core.case import INTERPRETER, Case
 from harness.core.errors import InternalError
-from harness.core.implementation import Implementation, implementation_to_dict
+from harness.core.implementation import Implementation
 from harness.core.outcome import TIMED, Outcome
 from harness.core.status import Status, worst
 from harness.runner.events import Listener
 from harness.runner.figures import Asked, Half, timed_figures, too_fast, without_speed
+from harness.runner.first_calls import first_call_lines
+from harness.runner.half_job import HALVES, half_job
 from harness.runner.judging import admitted
 from harness.runner.machine import Machine
 from harness.runner.parts import Parts
@@ -24,10 +28,8 @@ from harness.runner.record import Record
 from harness.worker.process import Worker, WorkerLostError, Workers
 
 CHECK = "timing"
-#: Each cell is sampled in so many fresh processes: what one shows and another does not is no property of a kernel.
-HALVES = 2
 #: Figures of a judged outcome that belong to its timing: they were taken where the implementation was alone.
-JUDGED_FIGURES = ("peak_bytes", "saved_bytes", "first_call_ns", "gradient_in_forward")
+JUDGED_FIGURES = ("peak_bytes", "saved_bytes", "first_call_ns", "import_ns", "gradient_in_forward")
 #: Passes that mean less where the gradient was made in the forward.
 SPLIT_PASSES = ("forward", "backward")
 
@@ -35,8 +37,12 @@ SPLIT_PASSES = ("forward", "backward")
 class Timer:
     """Times cells one after the other, each in two processes that share its seconds and never run at once."""
 
-    def __init__(self, plan: Plan, workers: Workers, record: Record, listener: Listener) -> None:
+    def __init__(
+        self, plan: Plan, workers: Workers, record: Record, listener: Listener,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self._plan, self._workers, self._record, self._listener = plan, workers, record, listener
+        self._environment = environment
         self._slots: list[Worker] = []
         self._machine = Machine(plan, record.sink, listener)
         self._parts = Parts()
@@ -54,7 +60,8 @@ class Timer:
         """Say where the time of the run went, and keep it in the header."""
         if self._parts.cells:
             self._record.sink.update_header(time_parts=self._parts.shares(judging_seconds))
-            self._listener.note(self._parts.line(judging_seconds))
+            for line in (*first_call_lines(self._record.outcomes), self._parts.line(judging_seconds)):
+                self._listener.note(line)
 
     def settle(self) -> None:
         """Timed outcomes of the cells on the interpreter: judged only."""
@@ -136,8 +143,9 @@ class Timer:
                 break  # nobody is left to be compared with the baseline
             half = Half()
             timing = self._plan.settings.timing or {}
-            timeout = self._plan.settings.seconds_per_call + timing["max_seconds"]
-            for message in worker.request(self._job(case, asked, index, halves), timeout_s=timeout):
+            timeout = self._plan.settings.seconds_per_call + 2 * timing["max_seconds"]  # overtime included
+            job = half_job(self._plan, case, asked, index, halves, self._mark)
+            for message in worker.request(job, timeout_s=timeout):
                 if "internal" in message:
                     raise InternalError(f"while timing: {message['internal']}", message["traceback"])
                 half.hear(message)
@@ -145,28 +153,11 @@ class Timer:
             halves.append(half)
         return halves
 
-    def _job(self, case: Case, rivals: Sequence[Implementation], index: int, halves: Sequence[Half]) -> dict[str, Any]:
-        settings = self._plan.settings
-        assert settings.timing is not None
-        timing = settings.timing
-        return {
-            "job": "time", "half": index, "case": case_to_dict(case),
-            "implementations": [implementation_to_dict(rival) for rival in rivals],
-            "baseline": self._plan.baseline(case).name,
-            "threads": settings.threads, "cache_bytes": settings.cache_bytes, "mark": str(self._mark), **timing,
-            "max_seconds": timing["max_seconds"] / HALVES, "min_rounds": 2,
-            # the rounds of both halves make the interval, so each may be wider by the root of two
-            "target_relative_width": timing["target_relative_width"] * HALVES**0.5,
-            # one calibration serves both: samples of one cell are of one length
-            "calls": dict(halves[0].calls) if halves else None,
-            "contended": bool(halves and halves[0].shared.get("contended")),
-        }  # fmt: skip
-
     def _start(self, device: str) -> None:
         """Start both processes together, so that neither loads torch beside the other's samples."""
         if not self._slots:
             started = time.monotonic()
-            self._slots = [self._workers.start(environment={}, fresh=True) for _ in range(HALVES)]
+            self._slots = [self._workers.start(environment=self._environment, fresh=True) for _ in range(HALVES)]
             job = {
                 "job": "machine",
                 "tasks": [],
@@ -174,12 +165,16 @@ class Timer:
                 "threads": self._plan.settings.threads,
                 "cache_bytes": 0,
             }
-            for worker in self._slots:
-                list(worker.request(job, timeout_s=self._plan.settings.seconds_per_call))
+            with ThreadPoolExecutor(HALVES) as both:
+                list(both.map(self._wake, self._slots, [job] * HALVES))
             self._parts.starting += time.monotonic() - started
         started = time.monotonic()
         self._machine.learn(device, self._slots[0])
         self._parts.machine += time.monotonic() - started
+
+    def _wake(self, worker: Worker, job: Mapping[str, Any]) -> None:
+        for _ in worker.request(job, timeout_s=self._plan.settings.seconds_per_call):
+            pass
 
     def _tell(self, case: Case, rivals: Sequence[Implementation], halves: Sequence[Half]) -> None:
         """Samples first, then outcomes: a kill in between loses this cell only."""

@@ -46,6 +46,11 @@ def order_statistic_rank(count: int, confidence: float) -> int:
     return low
 
 
+def rounds_for_interval(confidence: float) -> int:
+    """Fewest values whose median has an interval of ``confidence``: 8 at 99 %."""
+    return next(count for count in range(1, 1024) if order_statistic_rank(count, confidence) > 0)
+
+
 def sign_test(values: Sequence[float], threshold: float) -> float:
     """p-value of "the median of ``values`` is at most ``threshold``" against "it is larger"; 1 for no values."""
     above = sum(value > threshold for value in values)

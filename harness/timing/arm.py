@@ -17,9 +17,9 @@ Function = Callable[..., Any]
 class Arm:
     """Runs calls of one implementation under a case's pass; calling it with k gives the elapsed ns of k calls.
 
-    Calls go round the ring and go on from sample to sample, so that no sample begins warm. Two things happen outside
-    the clock: the forwards that ``backward`` needs (a fresh one for each call, as some kernels overwrite what they
-    saved), and, for an implementation that writes into its inputs, giving them their contents back.
+    Calls go round the ring, from where the last call of any arm left it, so that no sample begins warm. Two things
+    happen outside the clock: the forwards that ``backward`` needs (a fresh one for each call, as some kernels overwrite
+    what they saved), and, for an implementation that writes into its inputs, giving them their contents back.
 
     ``multiple`` is what a number of calls must be a multiple of: ``backward`` runs the forwards of a whole ring before
     its backwards, so that each finds what it needs as cold as the ring makes it.
@@ -34,7 +34,6 @@ class Arm:
         self._function, self._ring, self._grad_output = function, ring, grad_output
         self._call = _call(function, case, grad_output)
         self._backward = case.pass_ == "backward"
-        self._at = 0
         # half a lap at a time: what is given back after a stretch is cold again when its turn comes
         self._stretch = max(1, len(ring.pairs) // 2) if mutates else 0
         self.multiple = max(1, self._stretch or len(ring.pairs)) if self._backward else 1
@@ -43,8 +42,7 @@ class Arm:
         """Elapsed ns of ``calls`` calls (for ``backward``: of their backwards alone)."""
         longest = self.multiple if self._backward else self._stretch or calls
         for count in _stretches(calls, longest):
-            indices = [(self._at + step) % len(self._ring.pairs) for step in range(count)]
-            self._at = (self._at + count) % len(self._ring.pairs)
+            indices = self._ring.turn.take(count, len(self._ring.pairs))
             self._run([self._ring.pairs[index] for index in indices])
             if self.mutates:
                 for index in set(indices):

@@ -18,11 +18,14 @@ _PROPORTIONAL = 2.0**-5
 _SHARED = ("weight", "grad_output")
 
 
-def measure_memory(function: Function, case: Case, inputs: Any, trained: Sequence[str] = ()) -> dict[str, Any]:
+def measure_memory(
+    function: Function, case: Case, inputs: Any, trained: Sequence[str] = (), gradient: torch.Tensor | None = None
+) -> dict[str, Any]:
     """Bytes of one call of ``function`` under the case's pass, above what was allocated before it.
 
     The call works on copies, so that a kernel which writes into its inputs leaves ``inputs`` as they are. ``trained``
-    names those of the other tensors that a gradient is taken of beside the logits.
+    names those of the other tensors that a gradient is taken of beside the logits; ``gradient`` is the logits' that
+    ``function`` gave for these inputs, where that is known.
 
     Returns:
         ``peak_bytes``, the most allocated at any moment, the results included; ``saved_bytes``, what stays allocated
@@ -34,26 +37,35 @@ def measure_memory(function: Function, case: Case, inputs: Any, trained: Sequenc
     figures = measure(function, case, own, trained)
     found: dict[str, Any] = dict(figures)
     if case.pass_ != "forward_no_grad":
-        found["gradient_in_forward"] = makes_gradient_in_forward(function, inputs)
+        found["gradient_in_forward"] = makes_gradient_in_forward(function, inputs, gradient)
     return found
 
 
-def makes_gradient_in_forward(function: Function, inputs: Any) -> bool:
+def makes_gradient_in_forward(function: Function, inputs: Any, gradient: torch.Tensor | None = None) -> bool:
     """Whether a tensor kept by the forward, or the logits after it, already is the gradient up to a scale per row.
 
     Such an implementation moves the work of the backward into its forward: the two passes of it and of one that does
     not must not stand in one column. Seen by value, so it does not depend on how long anything takes.
     """
-    logits, target = inputs.logits.clone().requires_grad_(), None if inputs.target is None else inputs.target.clone()
-    loss = function(logits, target)
-    if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
-        return False
-    gradient = gradient_of(loss, logits, inputs.grad_output).detach().clone()
-    del loss
+    known = _gradient(function, inputs) if gradient is None else gradient
     logits = inputs.logits.clone().requires_grad_()
-    loss = function(logits, None if inputs.target is None else inputs.target.clone())
+    loss = function(logits, _own_target(inputs))
+    if known is None or not isinstance(loss, torch.Tensor) or not loss.requires_grad:
+        return False
     kept = (logits.detach(), *_kept(loss.grad_fn))
-    return any(_proportional(tensor, gradient) for tensor in kept if tensor.shape == gradient.shape)
+    return any(_proportional(tensor, known) for tensor in kept if tensor.shape == known.shape)
+
+
+def _gradient(function: Function, inputs: Any) -> torch.Tensor | None:
+    logits = inputs.logits.clone().requires_grad_()
+    loss = function(logits, _own_target(inputs))
+    if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
+        return None
+    return gradient_of(loss, logits, inputs.grad_output).detach().clone()
+
+
+def _own_target(inputs: Any) -> torch.Tensor | None:
+    return None if inputs.target is None else inputs.target.clone()
 
 
 def _kept(node: Any) -> Iterator[torch.Tensor]:
@@ -126,19 +138,16 @@ def _cuda(function: Function, case: Case, inputs: Any, trained: Sequence[str]) -
 
 
 def _cpu(function: Function, case: Case, inputs: Any, trained: Sequence[str]) -> dict[str, int]:
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+    # not torch.profiler.profile, which wraps this and imports torch's whole compiler first: 3 s in each worker
+    recorder: Any = torch.autograd.profiler.profile(use_kineto=True, profile_memory=True)
+    with recorder as recorded:
         loss, leaves = _forward(function, case, inputs, trained)
         marker = torch.empty(_MARKER_BYTES, dtype=torch.uint8)
         del marker
         gradient = _backward(loss, leaves, case, inputs)
         del gradient, loss
-    events = sorted(
-        (event.start_ns(), event.nbytes())
-        for event in recorded.profiler.kineto_results.events()
-        if event.name() == "[memory]"
-    )
+    found = recorded.kineto_results.events()
+    events = sorted((event.start_ns(), event.nbytes()) for event in found if event.name() == "[memory]")
     current = peak = saved = 0
     for _, size in events:
         if size == _MARKER_BYTES:

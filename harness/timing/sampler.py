@@ -13,26 +13,49 @@ from harness.stats.interval import RatioSummary, log_ratios, median_interval, su
 SampleOf = Callable[[int], int]
 
 
+#: Rounds of one process at most: a run of 2,000 cells keeps every sample, in a file below 16 MiB.
+MAX_ROUNDS = 640
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerSettings:
     """How long a sample lasts and when to stop.
 
-    A sample is as many calls as fill ``sample_ns`` (2–5 ms: long against the clock, short against drift). The
-    interval of every candidate's ratio to the baseline is looked at after ``first_look`` rounds and then at each
-    growth by half; sampling ends when all are narrower than ``target_relative_width``, at ``max_rounds``, or when
-    ``max_seconds`` are spent. It never stops on significance: that would raise the false-alarm rate.
+    A sample is as many calls as fill :meth:`sample_ns`. The interval of every candidate's ratio to the baseline is
+    looked at after ``first_look`` rounds and then at each growth by half; sampling ends when all are narrower than
+    ``target_relative_width``, at ``max_rounds``, or when ``max_seconds`` are spent. It never stops on significance:
+    that would raise the false-alarm rate. Where calls are so long that ``min_rounds`` do not fit into the seconds, the
+    cell gets up to ``overtime`` times as many.
     """
 
     target_relative_width: float = 0.02
     max_seconds: float = 5.0
     confidence: float = 0.99
-    sample_ns: int = 3_000_000
+    longest_sample_ns: int = 3_000_000
+    shortest_sample_ns: int = 400_000
     warmups: int = 3
     first_look: int = 20
-    max_rounds: int = 320
+    max_rounds: int = MAX_ROUNDS
     max_calls: int = 4096
     min_rounds: int = 3
+    overtime: float = 3.0
     least_undisturbed: int = 12
+
+    def sample_ns(self, arms: int) -> int:
+        """How long a sample of each of ``arms`` arms lasts: the seconds, spread over the most rounds there may be.
+
+        Neighbours on a machine come and go within tens of milliseconds, so rounds are short and many, not long and few:
+        what changes within a round is what pairing cannot take out. At least ``shortest_sample_ns``, ten thousand times
+        the clock's resolution; at most ``longest_sample_ns``.
+        """
+        wanted = int(self.max_seconds * 1e9 / (self.max_rounds * max(1, arms)))
+        return max(self.shortest_sample_ns, min(self.longest_sample_ns, wanted))
+
+
+#: Fewer rounds than this have no spread.
+_LEAST_ROUNDS = 2
+#: An interrupted sample is taken again so often, unless it is so long that the next would be interrupted too.
+_RETRIES, _RETRIED_BELOW_NS = 2, 2_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +85,14 @@ class Hooks:
 
     ``entering`` is told the arm about to run, so that a crash or a hang can be charged to its cause; ``ready`` is
     called once between warm-up and the first round. After each round ``acceptable`` says whether it counts at all (a
-    throttled GPU), and ``undisturbed`` whether every arm had the processor throughout: rounds that were disturbed are
-    left out where enough others remain.
+    throttled GPU). After each sample ``interrupted`` says whether that arm lacked the processor: a short sample is then
+    taken again at once, and rounds that were disturbed all the same are left out where enough others remain.
     """
 
     entering: Callable[[str], None] = lambda _: None
     ready: Callable[[], None] = lambda: None
     acceptable: Callable[[], bool] = lambda: True
-    undisturbed: Callable[[], bool] = lambda: True
+    interrupted: Callable[[str], bool] = lambda _: False
 
 
 def sample_arms(
@@ -98,13 +121,14 @@ def sample_arms(
     hooks = hooks or Hooks()
     start = now_ns()
     rounds = _Rounds(arms, baseline, settings, hooks, random.Random(seed))
-    warm_up = _WarmUp(settings, budget_ns=int(settings.max_seconds * 1e9 / (4 * len(arms))), now_ns=now_ns)
+    budget_ns = int(settings.max_seconds * 1e9)
+    warm_up = _WarmUp(settings, settings.sample_ns(len(arms)), budget_ns // (4 * len(arms)), now_ns)
     for name, arm in arms.items():
         hooks.entering(name)
         known = (calls or {}).get(name)
         rounds.calls[name] = warm_up.run(arm, known, (multiples or {}).get(name, 1))
     hooks.ready()
-    rounds.go_on(until_ns=start + int(settings.max_seconds * 1e9), now_ns=now_ns)
+    rounds.go_on(until_ns=start + budget_ns, latest_ns=start + int(settings.overtime * budget_ns), now_ns=now_ns)
     totals = rounds.used()
     kept = max(map(len, totals.values()), default=0)
     return Samples(
@@ -123,6 +147,7 @@ class _WarmUp:
     """Finds calls per sample: warm up until a call's time no longer falls, then fill ``sample_ns``."""
 
     settings: SamplerSettings
+    sample_ns: int
     budget_ns: int
     now_ns: Callable[[], int]
     spent_ns: int = 0
@@ -150,7 +175,7 @@ class _WarmUp:
         return elapsed / calls
 
     def _fill(self, per_call_ns: float, multiple: int) -> int:
-        wanted = max(1, min(self.settings.max_calls, round(self.settings.sample_ns / max(per_call_ns, 1))))
+        wanted = max(1, min(self.settings.max_calls, round(self.sample_ns / max(per_call_ns, 1))))
         return math.ceil(wanted / multiple) * multiple
 
 
@@ -171,7 +196,7 @@ class _Rounds:
     sampled_ns: int = 0
     converged: bool = False
 
-    def go_on(self, *, until_ns: int, now_ns: Callable[[], int]) -> None:
+    def go_on(self, *, until_ns: int, latest_ns: int, now_ns: Callable[[], int]) -> None:
         self.totals = {name: [] for name in self.arms}
         look = self.settings.first_look
         while self.count < self.settings.max_rounds and not self.converged:
@@ -179,25 +204,37 @@ class _Rounds:
             if self.count >= look:
                 self.converged = self._narrow_enough()
                 look = math.ceil(look * 1.5)
-            # at least three rounds, so that every cell has a median; a longer cell is shown as not converged
-            if now_ns() >= until_ns and self.count + self.discarded >= self.settings.min_rounds:
+            # a cell of long calls goes on until it has an interval; one of very long calls is shown without
+            until = until_ns if self.count >= self.settings.min_rounds else latest_ns
+            if now_ns() >= until and self.count + self.discarded >= _LEAST_ROUNDS:
                 self.converged = self.converged or self._narrow_enough()
                 break
 
     def _round(self) -> None:
         """Every arm once, in random order."""
-        found = {}
+        found, disturbed = {}, False
         for name in self.order.sample(list(self.arms), len(self.arms)):
             self.hooks.entering(name)
-            found[name] = max(1, self.arms[name](self.calls[name]))
-            self.sampled_ns += found[name]
+            found[name], interrupted = self._sample(name)
+            disturbed = disturbed or interrupted
         if not self.hooks.acceptable():
             self.discarded += 1
             return
         for name, elapsed in found.items():
             self.totals[name].append(elapsed)
-        self.undisturbed.append(self.hooks.undisturbed())
+        self.undisturbed.append(not disturbed)
         self.count += 1
+
+    def _sample(self, name: str) -> tuple[int, bool]:
+        """(elapsed ns, whether it was interrupted) of one sample; a short one that was interrupted is taken again."""
+        tries = 0
+        while True:
+            tries += 1
+            elapsed = max(1, self.arms[name](self.calls[name]))
+            self.sampled_ns += elapsed
+            interrupted = self.hooks.interrupted(name)
+            if not interrupted or elapsed > _RETRIED_BELOW_NS or tries > _RETRIES:
+                return elapsed, interrupted
 
     def used(self) -> dict[str, list[int]]:
         """Samples of the undisturbed rounds; of all rounds where too few were undisturbed to make an interval."""

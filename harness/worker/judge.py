@@ -15,6 +15,7 @@ from harness.checks.evidence import Answer
 from harness.checks.originals import originals
 from harness.checks.run import verdicts
 from harness.core.case import Case, case_from_dict
+from harness.core.compiling import compile_key
 from harness.core.implementation import Implementation, implementation_from_dict
 from harness.core.outcome import JUDGED, Outcome, Verdict, outcome_to_dict
 from harness.core.status import Status
@@ -22,7 +23,7 @@ from harness.losses.catalogue import families
 from harness.losses.inputs import build_inputs
 from harness.numerics.evaluation import Evaluation
 from harness.registry.load import load_callable
-from harness.timing.compiled import compile_key, fresh_compile
+from harness.timing.compiled import compiled_graphs, fresh_compile
 from harness.worker.candidate import Candidate, CandidateError, features, guarded_state, plain_cases
 from harness.worker.child import Say
 from harness.worker.like_torch import declared_for_torch
@@ -37,6 +38,7 @@ class _Memory:
     candidates: dict[str, Candidate] = field(default_factory=dict)
     lacking: dict[tuple[str, str, str], str | None] = field(default_factory=dict)
     first_call_ns: dict[str, int] = field(default_factory=dict)
+    import_ns: int | None = None
     compiled: str = ""
 
 
@@ -73,17 +75,20 @@ def judge(job: Mapping[str, Any], say: Say) -> None:
         answers[case.pass_] = (answer, time.perf_counter_ns() - started)
         _restore(inputs, pristine)
     evaluate = _shared_evaluation(cases[0], pristine)
+    gradient = next((a.gradients["logits"] for a, _ in answers.values() if "logits" in a.gradients), None)
     for case in cases:
         if case.pass_ in answers:
-            _say_verdicts(candidate, case, pristine, answers[case.pass_], evaluate, job, say)
+            _say_verdicts(candidate, case, pristine, answers[case.pass_], evaluate, gradient, job, say)
 
 
 def _load(description: Implementation, case: Case, say: Say, job: Mapping[str, Any]) -> Candidate | None:
     memory = _memory()
     key = f"{description.reference}:{description.name}"
     if key not in memory.candidates:
+        started = time.perf_counter_ns()
         try:
             target = load_callable(description)
+            memory.import_ns = time.perf_counter_ns() - started
         except BaseException as error:  # strangers' code
             failure = CandidateError(error)
             for values in job["cases"]:
@@ -153,17 +158,19 @@ def _identical(answer: Answer, other: Answer) -> bool:
 
 def _say_verdicts(
     candidate: Candidate, case: Case, inputs: Any, answered: tuple[Answer, int],
-    evaluate: Callable[[Answer], Evaluation],
-    job: Mapping[str, Any], say: Say,
+    evaluate: Callable[[Answer], Evaluation], gradient: torch.Tensor | None, job: Mapping[str, Any], say: Say,
 ) -> None:  # fmt: skip
     answer, call_ns = answered
     checks = job["checks"][case.cell]
     say({"stage": f"checks on {case.cell}", "culprit": candidate.description.name, "cell": case.cell})
     started = time.perf_counter_ns()
     evidence = evidence_of(candidate, case, inputs, answer, evaluate(answer), job, say)
-    extra = {"first_call_ns": _memory().first_call_ns.get(compile_key(case))}
+    extra: dict[str, Any] = {
+        "first_call_ns": _memory().first_call_ns.get(compile_key(case)), "import_ns": _memory().import_ns,
+        **({"compiled_graphs": graphs} if (graphs := compiled_graphs()) else {}),
+    }  # fmt: skip
     if job.get("measure_memory"):
-        extra.update(_memory_figures(candidate, case, inputs, say))
+        extra.update(_memory_figures(candidate, case, inputs, gradient, say))
     with guarded_state():
         found = list(verdicts(evidence, checks))
     extra["seconds"] = round((time.perf_counter_ns() - started + call_ns) / 1e9, 6)
@@ -173,13 +180,16 @@ def _say_verdicts(
         say({"outcome": outcome_to_dict(replace(outcome, metrics=metrics))})
 
 
-def _memory_figures(candidate: Candidate, case: Case, inputs: Any, say: Say) -> dict[str, int]:
+def _memory_figures(
+    candidate: Candidate, case: Case, inputs: Any, gradient: torch.Tensor | None, say: Say
+) -> dict[str, int]:
     from harness.timing.memory import measure_memory
 
     name = candidate.description.name
     say({"stage": f"memory of {name} on {case.cell}", "culprit": name, "cell": case.cell})
     try:
-        return measure_memory(candidate.function(case, inputs), case, inputs, candidate.family.gradients(case)[1:])
+        trained = candidate.family.gradients(case)[1:]
+        return measure_memory(candidate.function(case, inputs), case, inputs, trained, gradient)
     except Exception:
         return {}  # the call itself was judged; a profiler that fails costs only its figure
 

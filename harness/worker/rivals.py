@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from harness.core.case import Case
+from harness.core.compiling import compile_key
 from harness.core.implementation import Implementation
 from harness.losses.catalogue import families, family_of
 from harness.losses.inputs import build_inputs
 from harness.registry.load import load_callable
 from harness.timing.arm import Arm, Function
 from harness.timing.compiled import (
-    compile_key,
     compiled_graphs,
     fresh_compile,
     is_recompile_limit,
@@ -27,6 +27,9 @@ from harness.timing.compiled import (
 )
 from harness.timing.ring import Ring, make_ring
 from harness.worker.candidate import Candidate, CandidateError
+
+#: A first call longer than this is not repeated for its own sake.
+_LONG_NS = 50_000_000
 
 
 @dataclass(slots=True)
@@ -103,19 +106,23 @@ class RecompileLimitError(Exception):
 
 
 def make_ready(description: Implementation, case: Case, inputs: Any, ring: Ring) -> Ready:
-    """The arm of one implementation, called twice so that nothing is compiled inside a sample."""
+    """The arm of one implementation, called so that nothing is compiled inside a sample.
+
+    Twice, unless one call took long and compiled nothing: the sampler warms it up before its first round anyway.
+    """
     function = _candidate(description, case).function(case, inputs)
     arm = Arm(function, case, ring, inputs.grad_output)
     refuse_eager()
-    graphs, started = compiled_graphs(), time.perf_counter_ns()
+    index, graphs, started = ring.turn.at, compiled_graphs(), time.perf_counter_ns()
     try:
         arm(1)
         first_ns = time.perf_counter_ns() - started
         refuse_eager()
-        if not ring.intact(0):
-            ring.restore(0)
+        if not ring.intact(index):
+            ring.restore(index)
             arm = Arm(function, case, ring, inputs.grad_output, mutates=True)
-        arm(1)
+        if first_ns < _LONG_NS or compiled_graphs() > graphs:
+            arm(1)
     except BaseException as error:  # strangers' code
         if is_recompile_limit(error):
             raise RecompileLimitError from None

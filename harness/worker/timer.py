@@ -18,7 +18,7 @@ from harness.core.status import Status
 from harness.hardware.gpu import throttle_reader
 from harness.hardware.noise import steal_share, steal_ticks
 from harness.timing.compiled import compiled_graphs
-from harness.timing.contention import is_contended, shortened, undisturbed
+from harness.timing.contention import interrupted, is_contended, shortened
 from harness.timing.honesty import fresh_factor, late_results, repeats_itself, stale_results
 from harness.timing.ring import Ring
 from harness.timing.sampler import Hooks, SamplerSettings, Samples, sample_arms
@@ -63,10 +63,10 @@ def time_cell(job: Mapping[str, Any], say: Say) -> None:
     shared = {
         "cache": ring.cache, "cache_reason": ring.reason, "threads": job["threads"], "converged": samples.converged,
         "discarded_rounds": samples.discarded, **noise, "seconds": time.perf_counter() - started, "preparing": prepared,
-        "sampling": sampled, "clocked": (samples.sampled_ns + samples.warm_ns) / 1e9,
+        "sampling": sampled, "clocked": samples.sampled_ns / 1e9, "warming": samples.warm_ns / 1e9,
     }  # fmt: skip
     arms = {name: {**one.figures, **one.arm.meter.figures(samples.calls[name])} for name, one in ready.items()}
-    totals = {name: list(values) for name, values in samples.total_ns.items()}
+    totals = {name: _rounded(values) for name, values in samples.total_ns.items()}
     say({"samples": totals, "calls": dict(samples.calls), "rounds": samples.rounds, "shared": shared, "arms": arms})
     release(case)
 
@@ -96,7 +96,7 @@ def _sample(ready: Mapping[str, Ready], case: Case, job: Mapping[str, Any], say:
         watch = _Watch(ready, names, mark)
         hooks = Hooks(
             entering=watch.entering, acceptable=throttle_reader(case.device), ready=watch.rounds_begin,
-            undisturbed=undisturbed([one.arm for one in ready.values()]),
+            interrupted=interrupted({name: one.arm for name, one in ready.items()}),
         )  # fmt: skip
         collect_garbage()
         gc.disable()
@@ -117,7 +117,8 @@ def _settings(job: Mapping[str, Any], contended: bool) -> SamplerSettings:
         target_relative_width=job["target_relative_width"],
         max_seconds=job["max_seconds"],
         confidence=job["confidence"],
-        min_rounds=job.get("min_rounds", 3),
+        min_rounds=job["min_rounds"],
+        max_rounds=job["max_rounds"],
     )
     return shortened(settings) if contended else settings
 
@@ -144,6 +145,13 @@ class _Watch:
         if graphs != self._graphs and self._under_way:
             self._ready[self._under_way].sampled_graphs += graphs - self._graphs
         self._graphs = graphs
+
+
+def _rounded(totals_ns: Sequence[int]) -> list[int]:
+    """Samples to four digits or five: the rest is noise, and half of the file that keeps them."""
+    step = 10 ** max(0, len(str(round(median(totals_ns)))) - 4) if totals_ns else 1
+    step = step // 10 if totals_ns and median(totals_ns) < 2000 * step and step > 1 else step
+    return [max(1, round(value / step) * step) for value in totals_ns]
 
 
 def _recompiled(ready: Mapping[str, Ready]) -> dict[str, str]:

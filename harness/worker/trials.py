@@ -12,6 +12,7 @@ import torch
 from harness.checks.evidence import Answer, Evidence, Refusal
 from harness.checks.process_state import differences, process_state
 from harness.core.case import INTERPRETER, Case
+from harness.core.compiling import compile_key
 from harness.core.outcome import Verdict
 from harness.core.status import Status
 from harness.losses.catalogue import family_of
@@ -19,7 +20,7 @@ from harness.losses.evaluators import evaluator
 from harness.losses.inputs import build_inputs
 from harness.numerics.evaluation import Evaluation
 from harness.registry.support import unsupported_reason
-from harness.timing.compiled import compile_key, fresh_compile
+from harness.timing.compiled import fresh_compile
 from harness.worker.candidate import Candidate, CandidateError, put_back
 from harness.worker.child import Say
 from harness.worker.like_torch import declared_for_torch

@@ -1,6 +1,6 @@
 """False alarms and power of the sampler on this machine, beside whatever else runs on it.
 
-    python -m tests.benchmarks.noise [--cells 300] [--burners 0] [--out FILE]
+    python -m tests.benchmarks.noise [--cells 300] [--burners 0] [--folder DIR] [--seconds S]
 
 Each cell has four arms in interleaved rounds: a baseline, its twin, and the baseline with 3 % and with 5 % more rows
 (real work; nothing sleeps). Each is sampled in two fresh processes, as `run` does, 0.5 s for each pair of arms and
@@ -16,11 +16,9 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -28,12 +26,15 @@ from statistics import median
 from harness.core.case import Case
 from harness.stats.interval import RatioSummary, log_ratios, summarise_logs
 
-SHAPES = ((200, 1000), (400, 500), (1000, 100), (100, 4000), (1000, 1000))
+SHAPES = ((200, 1000), (400, 500), (1000, 100), (100, 4000), (64, 1000))
 PASSES = ("forward_no_grad", "forward_backward")
 PLANTS = {"twin": 1.0, "+3 %": 1.03, "+5 %": 1.05}
 SECONDS_PER_PAIR_AND_HALF = 0.5
 #: A small ring: the machine's noise is the question here, and 300 rings of 70 MB take longer than the samples.
 CACHE_BYTES = 4 << 20
+#: Each process samples so many cells; a kill loses those of one process at most.
+CELLS_PER_PROCESS = 20
+FILE, LOADS = "samples.jsonl", "loads.txt"
 
 
 def cells(count: int) -> list[Case]:
@@ -45,41 +46,34 @@ def cells(count: int) -> list[Case]:
     ]
 
 
-def sample_half(count: int, half: int, out: Path) -> None:
-    """One process: sample every cell and write the per-call times of each arm, a line per cell."""
+def sample_half(asked: range, half: int, out: Path) -> None:
+    """One process: sample each cell asked for and append the per-call times of its arms, a line per cell."""
     import torch
-    import torch.nn.functional as F
 
-    from harness.inputs.build import build_inputs
-    from harness.timing.arm import Arm
-    from harness.timing.contention import is_contended, shortened, undisturbed
-    from harness.timing.ring import make_ring
+    from harness.timing.contention import interrupted, is_contended, shortened
     from harness.timing.sampler import Hooks, SamplerSettings, sample_arms
+    from harness.timing.selfcheck import arms_of_rows
 
     torch.set_num_threads(1)
-    with out.open("w") as stream:
-        for case in cells(count):
-            arms = {}
-            for factor in (1.0, *sorted(set(PLANTS.values()) - {1.0})):
-                asked = replace(case, batch=round(case.batch * factor))
-                inputs = build_inputs(asked)
-                ring = make_ring(inputs, cache="cold", cache_bytes=CACHE_BYTES, requires_grad=case.needs_gradient)
-                names = [n for n, f in PLANTS.items() if f == factor] + (["baseline"] if factor == 1.0 else [])
-                arms |= {name: Arm(F.cross_entropy, asked, ring, inputs.grad_output) for name in names}
+    known = cells(asked.stop)
+    with out.open("a") as stream:
+        for index in asked:
+            arms = arms_of_rows(known[index], {"baseline": 1.0, **PLANTS}, cache_bytes=CACHE_BYTES)
             for arm in arms.values():
                 arm(1)
             settings = SamplerSettings(
                 target_relative_width=0.02 * 2**0.5, max_seconds=SECONDS_PER_PAIR_AND_HALF * len(arms) / 2
             )
-            if is_contended(arms["baseline"]):
-                settings = shortened(settings)
+            short = is_contended(arms["baseline"])
             samples = sample_arms(
-                arms, "baseline", settings, seed=2 * case.seed + half, now_ns=time.perf_counter_ns,
-                hooks=Hooks(undisturbed=undisturbed(arms.values())),
+                arms, "baseline", shortened(settings) if short else settings, seed=2 * index + half,
+                now_ns=time.perf_counter_ns, hooks=Hooks(interrupted=interrupted(arms)),
             )  # fmt: skip
-            line = {name: samples.per_call_ns(name) for name in arms}
-            spent = samples.sampled_ns / 1e9
-            stream.write(json.dumps({"times": line, "seconds": spent, "short": settings.sample_ns < 1e6}) + "\n")
+            line = {
+                "cell": index, "half": half, "short": short, "seconds": samples.sampled_ns / 1e9,
+                "times": {name: [round(value) for value in samples.per_call_ns(name)] for name in arms},
+            }  # fmt: skip
+            stream.write(json.dumps(line) + "\n")
             stream.flush()
 
 
@@ -126,11 +120,12 @@ def report(halves: list[list[dict]], burners: int, loads: tuple[float, float]) -
     count = len(halves[0])
     pair_seconds = [sum(half["seconds"] for half in pair) * 2 / (1 + len(PLANTS)) for pair in zip(*halves, strict=True)]
     short = sum(half["short"] for side in halves for half in side) / (2 * count)
+    rounds = median(len(half["times"]["baseline"]) for side in halves for half in side)
     lines = [
         f"{count} cells, two processes each, one thread, median {median(pair_seconds):.2f} s of samples per pair of "
-        f"arms (at most {max(pair_seconds):.2f}); {os.cpu_count()} cores, load {loads[0]:.1f} at the start and "
-        f"{loads[1]:.1f} at the end, {burners} burners of our own; samples were shortened in {short:.0%} of "
-        "the halves.",
+        f"arms (at most {max(pair_seconds):.2f}), median {rounds:.0f} rounds in a process; {os.cpu_count()} cores, "
+        f"load {loads[0]:.1f} to {loads[1]:.1f}, {burners} burners of our own; samples were shortened further in "
+        f"{short:.0%} of the halves.",
         "",
         "| arm | slower | faster | same | ambiguous | median ratio | σ of a round | smallest slowdown seen |",
         "|---|---|---|---|---|---|---|---|",
@@ -146,29 +141,48 @@ def report(halves: list[list[dict]], burners: int, loads: tuple[float, float]) -
     return "\n".join(lines)
 
 
+def sampled(folder: Path) -> dict[tuple[int, int], dict]:
+    """What the folder holds: (cell, half) → its line."""
+    lines = (folder / FILE).read_text().splitlines() if (folder / FILE).exists() else []
+    return {(line["cell"], line["half"]): line for line in map(json.loads, lines)}
+
+
+def go_on(count: int, folder: Path, until_s: float) -> None:
+    """Sample what is missing, a few cells by one process and then by another, until ``time.monotonic()`` is past."""
+    for start in range(0, count, CELLS_PER_PROCESS):
+        wanted = range(start, min(count, start + CELLS_PER_PROCESS))
+        for half in (0, 1):
+            missing = [index for index in wanted if (index, half) not in sampled(folder)]
+            if missing and time.monotonic() < until_s:
+                asked = f"{missing[0]}:{missing[-1] + 1}:{half}"
+                command = [sys.executable, "-m", "tests.benchmarks.noise", "--one", asked, "--folder", str(folder)]
+                subprocess.run(command, check=True)
+        with (folder / LOADS).open("a") as stream:
+            stream.write(f"{os.getloadavg()[0]:.2f}\n")
+
+
 def main() -> None:
-    """Run both halves one after the other, and print the table."""
+    """Sample cells until all are there or the seconds are spent; print the table of all that are there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, default=300)
     parser.add_argument("--burners", type=int, default=0)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--half", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, default=Path("results/noise"), help="samples; a later call goes on here")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="start nothing new after so many")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.half is not None:
-        sample_half(asked.cells, asked.half, asked.out)
+    if asked.one is not None:
+        first, end, half = map(int, asked.one.split(":"))
+        sample_half(range(first, end), half, asked.folder / FILE)
         return
-    before = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder, burning(asked.burners):
-        halves = []
-        for half in (0, 1):
-            file = Path(folder) / f"{half}.jsonl"
-            command = [sys.executable, "-m", "tests.benchmarks.noise", "--cells", str(asked.cells), "--half", str(half)]
-            subprocess.run([*command, "--out", str(file)], check=True)
-            halves.append([json.loads(line) for line in file.read_text().splitlines()])
-    text = report(halves, asked.burners, (before, os.getloadavg()[0]))
-    print(text)
-    if asked.out is not None:
-        asked.out.write_text(text + "\n", encoding="utf-8")
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    with burning(asked.burners):
+        go_on(asked.cells, asked.folder, time.monotonic() + asked.seconds)
+    found = sampled(asked.folder)
+    whole = [cell for cell in range(asked.cells) if (cell, 0) in found and (cell, 1) in found]
+    if not whole:
+        raise SystemExit("no cell was sampled by both processes yet: give more --seconds")
+    loads = [float(line) for line in (asked.folder / LOADS).read_text().split()]
+    print(report([[found[cell, half] for cell in whole] for half in (0, 1)], asked.burners, (min(loads), max(loads))))
 
 
 if __name__ == "__main__":

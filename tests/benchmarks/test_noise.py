@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 
-from tests.benchmarks.noise import PLANTS, cells, report, sample_half, summaries
+from tests.benchmarks.noise import FILE, PLANTS, cells, go_on, report, sample_half, sampled, summaries
 
 
 def test_cells_differ():
@@ -29,6 +30,10 @@ def test_the_table_counts_verdicts_of_both_processes():
 
 
 @pytest.mark.slow
-def test_one_process_samples_its_cells(tmp_path):
-    sample_half(1, 0, tmp_path / "half.jsonl")
-    assert (tmp_path / "half.jsonl").read_text().count("\n") == 1
+def test_a_second_call_goes_on_where_the_first_stopped(tmp_path):
+    (tmp_path / FILE).touch()
+    sample_half(range(1), 0, tmp_path / FILE)
+    assert set(sampled(tmp_path)) == {(0, 0)}
+    go_on(1, tmp_path, time.monotonic() + 60)
+    assert set(sampled(tmp_path)) == {(0, 0), (0, 1)}
+    assert set(sampled(tmp_path)[0, 1]["times"]) == {"baseline", *PLANTS}

@@ -74,6 +74,22 @@ def test_calls_go_round_the_ring_and_go_on_from_sample_to_sample(pass_):
     assert all(one != other for one, other in pairwise(seen))
 
 
+def test_arms_of_one_ring_take_turns_so_that_none_finds_what_another_has_just_read():
+    inputs, seen = build_inputs(CASE), []
+    ring = make_ring(inputs, cache="cold", cache_bytes=8 * 16 * 4 * 2, requires_grad=False)
+
+    def counted(logits, target):
+        seen.append(logits.data_ptr())
+        return F.cross_entropy(logits, target)
+
+    one, other = (Arm(counted, CASE, ring, inputs.grad_output) for _ in range(2))
+    for arm, calls in ((one, 2), (other, 1), (one, 1), (other, 3), (one, 3)):
+        arm(calls)
+    views = [logits.data_ptr() for logits, _ in ring.pairs]
+    assert len(views) == 5
+    assert seen == views * 2
+
+
 def test_a_backward_runs_as_many_forwards_first_as_the_ring_has_views():
     arm, seen, ring = setup("backward")
     assert arm.multiple == len(ring.pairs)

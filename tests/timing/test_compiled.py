@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.core.case import Case
+from harness.core.compiling import compile_key
 from harness.timing.compiled import (
-    compile_key,
     compiled_graphs,
     fresh_compile,
     is_recompile_limit,

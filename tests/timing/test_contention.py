@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from harness.timing.contention import SHORT_SAMPLE_NS, is_contended, shortened, undisturbed
+from harness.timing.contention import SHORT_SAMPLE_NS, interrupted, is_contended, shortened
 from harness.timing.meter import Meter
 from harness.timing.sampler import SamplerSettings
 
@@ -36,11 +36,15 @@ def test_long_calls_are_not_asked():
 
 
 def test_shorter_samples_are_more_samples():
-    short = shortened(SamplerSettings(sample_ns=4_000_000, max_rounds=320))
-    assert (short.sample_ns, short.max_rounds) == (SHORT_SAMPLE_NS, 3200)
+    long = SamplerSettings(max_rounds=320, max_seconds=60.0)
+    short = shortened(long)
+    assert long.sample_ns(2) == long.longest_sample_ns
+    assert (short.sample_ns(2), short.sample_ns(9)) == (SHORT_SAMPLE_NS, SHORT_SAMPLE_NS)
+    assert short.max_rounds > long.max_rounds
 
 
-def test_a_round_is_undisturbed_when_every_arm_had_the_processor():
+def test_each_arm_is_asked_whether_it_had_the_processor():
     good, bad = (SimpleNamespace(meter=SimpleNamespace(interrupted=flag)) for flag in (False, True))
-    assert undisturbed([good, good])()
-    assert not undisturbed([good, bad])()
+    asked = interrupted({"good": good, "bad": bad})
+    assert not asked("good")
+    assert asked("bad")

@@ -29,10 +29,15 @@ def sampled(machine: Machine, arms: dict, **settings):
     return sample_arms(arms, "a", SamplerSettings(**settings), seed=1, now_ns=lambda: machine.now)
 
 
-def test_a_sample_is_as_many_calls_as_fill_three_milliseconds():
+def test_samples_spread_the_seconds_over_as_many_rounds_as_there_may_be():
     machine = Machine()
-    samples = sampled(machine, {"a": machine.arm("a", 10_000), "b": machine.arm("b", 100_000)})
-    assert samples.calls == {"a": 300, "b": 30}
+    arms = {"a": machine.arm("a", 10_000), "b": machine.arm("b", 100_000)}
+    assert sampled(machine, arms, max_seconds=4.0, max_rounds=1000).calls == {"a": 200, "b": 20}
+
+
+@pytest.mark.parametrize(("seconds", "wanted_ns"), [(0.01, 400_000), (2.0, 1_000_000), (60.0, 3_000_000)])
+def test_a_sample_is_long_against_the_clock_and_short_against_neighbours(seconds, wanted_ns):
+    assert SamplerSettings(max_seconds=seconds, max_rounds=1000).sample_ns(2) == wanted_ns
 
 
 def test_a_call_longer_than_a_sample_is_sampled_alone():
@@ -76,10 +81,18 @@ def test_the_budget_of_time_ends_a_cell_and_says_it_did_not_converge():
     assert machine.now < 0.6e9
 
 
-def test_slow_calls_still_get_three_rounds():
+def test_slow_calls_get_the_rounds_of_an_interval_in_overtime():
     machine = Machine()
-    samples = sampled(machine, {"a": machine.arm("a", 5e9), "b": machine.arm("b", 5e9)}, max_seconds=1)
-    assert samples.rounds == 3
+    arms = {"a": machine.arm("a", 0.1e9), "b": machine.arm("b", 0.1e9)}
+    samples = sampled(machine, arms, max_seconds=1, min_rounds=8)
+    assert samples.rounds == 8
+    assert machine.now > 1e9
+
+
+def test_overtime_ends_too():
+    machine = Machine()
+    arms = {"a": machine.arm("a", 5e9), "b": machine.arm("b", 5e9)}
+    assert sampled(machine, arms, max_seconds=1, min_rounds=8).rounds == 2
 
 
 def test_it_never_stops_on_significance():
@@ -106,17 +119,25 @@ def test_identical_arms_are_not_told_apart(seed):
     assert ratio(samples, "a", "b", 0.99).verdict in ("same", "ambiguous")
 
 
-def test_disturbed_rounds_are_left_out_where_enough_others_remain():
+def test_an_interrupted_sample_is_taken_again_at_once():
     machine = Machine()
-    turns = iter(range(10**9))
-    hooks = Hooks(undisturbed=lambda: next(turns) % 3 > 0)
+    samples_of_b = iter(range(10**9))
+    hooks = Hooks(interrupted=lambda name: name == "b" and next(samples_of_b) % 3 == 0)
     arms = {"a": machine.arm("a", 1e6), "b": machine.arm("b", 1e6)}
+    samples = sample_arms(arms, "a", SamplerSettings(max_seconds=1.0), seed=1, now_ns=lambda: machine.now, hooks=hooks)
+    assert (samples.rounds, samples.discarded) == (20, 0)
+    assert sum(name == "b" for name, _ in machine.visits) > sum(name == "a" for name, _ in machine.visits)
+
+
+def test_rounds_that_stay_disturbed_are_left_out_where_enough_others_remain():
+    machine = Machine()
+    # too long to be taken again
+    turns = iter(range(10**9))
+    hooks = Hooks(interrupted=lambda name: name == "a" and next(turns) % 3 == 0)
+    arms = {"a": machine.arm("a", 5e6), "b": machine.arm("b", 5e6)}
     samples = sample_arms(arms, "a", SamplerSettings(max_rounds=30, target_relative_width=1e-12), seed=1,
                           now_ns=lambda: machine.now, hooks=hooks)  # fmt: skip
-    assert samples.rounds + samples.discarded in (20, 30)
-    assert samples.discarded == (samples.rounds + samples.discarded) // 3 + (
-        (samples.rounds + samples.discarded) % 3 > 0
-    )
+    assert (samples.rounds, samples.discarded) in ((13, 7), (20, 10))
     assert {len(values) for values in samples.total_ns.values()} == {samples.rounds}
 
 
@@ -124,7 +145,7 @@ def test_where_every_round_is_disturbed_all_count():
     machine = Machine()
     arms = {"a": machine.arm("a", 1e6), "b": machine.arm("b", 1e6)}
     samples = sample_arms(arms, "a", SamplerSettings(), seed=1, now_ns=lambda: machine.now,
-                          hooks=Hooks(undisturbed=lambda: False))  # fmt: skip
+                          hooks=Hooks(interrupted=lambda _: True))  # fmt: skip
     assert (samples.rounds, samples.discarded) == (20, 0)
 
 

@@ -40,6 +40,8 @@ def test_the_plant_is_real_extra_work():
     rows = {name: len(arm._ring.pairs[0][0]) for name, arm in arms.items()}
     assert rows["twin"] == rows["baseline"]
     assert rows["planted"] / rows["baseline"] == 538 / 512
+    assert len({id(arm._ring.turn) for arm in arms.values()}) == 1
+    assert len({arm._ring.pairs[0][0].data_ptr() for arm in arms.values()}) == 1
 
 
 def test_ceilings_are_positive_and_the_cache_is_no_slower_than_memory():

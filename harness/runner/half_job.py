@@ -1,0 +1,47 @@
+"""What one of the two processes that time a cell is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.core.case import Case, case_to_dict
+from harness.core.implementation import Implementation, implementation_to_dict
+from harness.runner.figures import Half
+from harness.runner.plan import Plan
+from harness.stats.sign import rounds_for_interval
+
+#: Each cell is sampled in so many fresh processes: what one shows and another does not is no property of a kernel.
+HALVES = 2
+#: The file of samples stays below 16 MiB for 2,000 cells; compressed, a sample takes about so many bytes.
+_FILE_BYTES, _BYTES_PER_SAMPLE = 15 << 20, 2.0
+_MOST_ROUNDS, _FEWEST_ROUNDS = 640, 100
+
+
+def half_job(
+    plan: Plan, case: Case, rivals: Sequence[Implementation], index: int, halves: Sequence[Half], mark: Path
+) -> dict[str, Any]:
+    """The job of process ``index``; ``halves`` is what the processes before it have found."""
+    settings, timing = plan.settings, plan.settings.timing
+    assert timing is not None
+    return {
+        "job": "time", "half": index, "case": case_to_dict(case),
+        "implementations": [implementation_to_dict(rival) for rival in rivals],
+        "baseline": plan.baseline(case).name,
+        "threads": settings.threads, "cache_bytes": settings.cache_bytes, "mark": str(mark), **timing,
+        "max_seconds": timing["max_seconds"] / HALVES,
+        "min_rounds": rounds_for_interval(timing["confidence"]),
+        "max_rounds": rounds_kept(len(plan.timed_cases()), len(rivals)),
+        # the rounds of both halves make the interval, so each may be wider by the root of two
+        "target_relative_width": timing["target_relative_width"] * HALVES**0.5,
+        # one calibration serves both: samples of one cell are of one length
+        "calls": dict(halves[0].calls) if halves else None,
+        "contended": bool(halves and halves[0].shared.get("contended")),
+    }  # fmt: skip
+
+
+def rounds_kept(cells: int, arms: int) -> int:
+    """Most rounds of one process, so that the samples of all ``cells`` of ``arms`` arms each fit into their file."""
+    fitting = int(_FILE_BYTES / (_BYTES_PER_SAMPLE * HALVES * max(1, cells) * max(1, arms)))
+    return max(_FEWEST_ROUNDS, min(_MOST_ROUNDS, fitting))
