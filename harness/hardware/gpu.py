@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -10,13 +11,16 @@ from typing import Any
 _THROTTLED = 0x08 | 0x20 | 0x40 | 0x80
 
 
-def gpu_clocks(index: int = 0) -> dict[str, Any]:
-    """Clocks now and at most, throttle reasons, temperature and power of a CUDA device; empty where nobody tells."""
+def gpu_clocks(index: int = 0, uuid: str = "") -> dict[str, Any]:
+    """Clocks now and at most, throttle reasons, temperature and power of a CUDA device; empty where nobody tells.
+
+    The device is that of ``uuid`` where it is given, else number ``index`` of NVML's.
+    """
     nvml = _nvml()
     if nvml is None:
         return {}
     try:
-        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        handle = _handle(nvml, index, uuid)
         return {
             "sm_clock_mhz": nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
             "sm_clock_max_mhz": nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM),
@@ -29,8 +33,10 @@ def gpu_clocks(index: int = 0) -> dict[str, Any]:
         return {}
 
 
-def throttle_reader(device: str) -> Callable[[], bool]:
+def throttle_reader(device: str, uuid: str = "") -> Callable[[], bool]:
     """A function that says whether samples taken just now count: False while ``device`` throttles.
+
+    The device is that of ``uuid`` where it is given.
 
     Always True on the CPU, and where nvidia-ml-py is not installed (``gpu_clocks`` is then empty, and the run says so).
     """
@@ -38,7 +44,7 @@ def throttle_reader(device: str) -> Callable[[], bool]:
     if nvml is None:
         return lambda: True
     try:
-        handle = nvml.nvmlDeviceGetHandleByIndex(int(device.partition(":")[2] or 0))
+        handle = _handle(nvml, int(device.partition(":")[2] or 0), uuid)
     except nvml.NVMLError:
         return lambda: True
 
@@ -49,6 +55,13 @@ def throttle_reader(device: str) -> Callable[[], bool]:
             return True
 
     return acceptable
+
+
+def _handle(nvml: ModuleType, index: int, uuid: str) -> Any:
+    if uuid:
+        with contextlib.suppress(nvml.NVMLError):
+            return nvml.nvmlDeviceGetHandleByUUID(uuid if "-" in uuid[:4] else f"GPU-{uuid}")
+    return nvml.nvmlDeviceGetHandleByIndex(index)
 
 
 def _reasons(nvml: ModuleType, handle: Any) -> int:

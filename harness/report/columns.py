@@ -102,6 +102,7 @@ TIMING = (
     _c("converged", "bool", "whether the interval got as narrow as asked before the time was up", "", "converged"),
     _c("cache", "text", "cold (inputs not in the last-level cache) or warm; empty where not timed", "", "cache"),
     _c("cache_reason", "text", "why the cache is not as the suite asked; empty where it is", "", "cache_reason"),
+    _c("cuda_graph", "bool", "whether recorded calls were replayed, without the host's share", "", "cuda_graph"),
     _c("threads", "int", "threads that torch was given", "threads", "threads"),
     _c("first_call_ns", "float", "first call in a fresh process, compilation included", "ns", "first_call_ns"),
     _c("import_ns", "float", "import of the implementation, with the packages it brings", "ns", "import_ns"),

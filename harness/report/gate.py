@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.core.outcome import JUDGED, TIMED, Outcome
 from harness.core.status import EXIT_AS_EXPECTED, EXIT_FAULT, EXIT_INCONCLUSIVE, FAULTS, Status
+from harness.report.budgets import budget_of, exceeded, least_speedup
 from harness.stats.change import Change, change
 from harness.stats.interval import log_ratios
 from harness.store import Run
@@ -98,7 +98,7 @@ def compare_runs(new: Side, old: Side, gate: Gate) -> GateReport:
     doubt = speed_doubt(new, old)
     findings = [
         *_faults(new),
-        *(finding for key in _timed_in_both(new, old) for finding in _timed(key, new, old, gate, doubt)),
+        *(finding for key in _timed_now(new) for finding in _timed(key, new, old, gate, doubt)),
     ]
     names = {
         side: {(o.case.cell, o.implementation) for o in which.outcomes.values()}
@@ -170,58 +170,46 @@ def _faults(new: Side) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _timed_in_both(new: Side, old: Side) -> list[Key]:
-    return [
-        key
-        for key, outcome in new.outcomes.items()
-        if outcome.kind == TIMED and outcome.status is Status.PASSED and key in old.outcomes
-        and old.outcomes[key].status is Status.PASSED
-    ]  # fmt: skip
+def _timed_now(new: Side) -> list[Key]:
+    return [key for key, outcome in new.outcomes.items() if outcome.kind == TIMED and outcome.status is Status.PASSED]
 
 
 def _timed(key: Key, new: Side, old: Side, gate: Gate, doubt: str) -> list[Finding]:
     cell, name = key[0], key[1]
-    mine, theirs = new.outcomes[key].metrics, old.outcomes[key].metrics
-    found = []
-    if (grown := _memory(mine, theirs, gate)) is not None:
-        found.append(Finding(cell=cell, implementation=name, verdict=REGRESSION, reason=grown))
-    if name in gate.min_speedup:
-        verdict, reason = _least(mine, gate.min_speedup[name])
+    mine, before = new.outcomes[key].metrics, old.outcomes.get(key)
+    budget = budget_of(gate, new.outcomes[key].case.cell, name)
+    found = [
+        Finding(cell=cell, implementation=name, verdict=REGRESSION, reason=reason)
+        for reason in exceeded(mine, before.metrics if before is not None else {}, budget)
+    ]
+    baselines = new.baseline.split(", ")
+    if budget.min_speedup is not None and name not in baselines:
+        kept, reason = least_speedup(mine, budget.min_speedup)
+        verdict = INCONCLUSIVE if kept is None else PASS if kept else REGRESSION
         found.append(Finding(cell=cell, implementation=name, verdict=verdict, reason=reason))
+        if doubt:
+            return found  # its own limit serves
+    if before is None or before.status is not Status.PASSED:
+        return found  # nothing to compare with: told as new or changed
     speeds = new.speeds.get((cell, name)), old.speeds.get((cell, name))
-    if doubt and name in gate.min_speedup:
-        return found  # its own limit serves
-    if name in new.baseline.split(", ") or (speeds[0] is None and "speedup" not in mine):
+    if name in baselines or (speeds[0] is None and "speedup" not in mine):
         return found  # the measure itself, or a pass that was not compared
     if doubt or speeds[0] is None or speeds[1] is None:
         reason = doubt or "a run has no samples of it"
         return [*found, Finding(cell=cell, implementation=name, verdict=INCONCLUSIVE, reason=reason, speed=True)]
-    verdict, reason, moved = _speed(change(speeds[1], speeds[0]), gate)
+    verdict, reason, moved = _speed(change(speeds[1], speeds[0]), budget.max_slowdown or gate.max_slowdown)
     return [*found, Finding(cell=cell, implementation=name, verdict=verdict, reason=reason, change=moved, speed=True)]
 
 
-def _speed(moved: Change, gate: Gate) -> tuple[str, str, Change]:
+def _speed(moved: Change, allowed: float) -> tuple[str, str, Change]:
     """A slowdown beyond 1 % in both halves that is not shown to be within the budget is a regression."""
-    if moved.flagged and moved.high > gate.max_slowdown:
-        return REGRESSION, f"{_factor(moved)}, beyond 1 % in both processes; allowed ×{gate.max_slowdown:g}", moved
+    if moved.flagged and moved.high > allowed:
+        return REGRESSION, f"{_factor(moved)}, beyond 1 % in both processes; allowed ×{allowed:g}", moved
     if not moved.enough:
         return INCONCLUSIVE, "too few rounds in a process to say anything; give timing more seconds per cell", moved
-    if moved.high > gate.max_slowdown:
-        return INCONCLUSIVE, f"{_factor(moved)}: a slowdown of ×{gate.max_slowdown:g} cannot be excluded", moved
+    if moved.high > allowed:
+        return INCONCLUSIVE, f"{_factor(moved)}: a slowdown of ×{allowed:g} cannot be excluded", moved
     return PASS, _factor(moved), moved
-
-
-def _least(mine: Mapping[str, Any], limit: float) -> tuple[str, str]:
-    low, high = float(mine.get("speedup_low", 0.0)), float(mine.get("speedup_high", math.inf))
-    text = f"speedup {low:.3g} to {high:.3g}, at least {limit:g} asked"
-    return (REGRESSION if high < limit else PASS if low >= limit else INCONCLUSIVE), text
-
-
-def _memory(mine: Mapping[str, Any], theirs: Mapping[str, Any], gate: Gate) -> str | None:
-    now, then = mine.get("peak_bytes"), theirs.get("peak_bytes")
-    if gate.max_memory_growth is None or not now or not then or now <= gate.max_memory_growth * then:
-        return None
-    return f"peak memory {then} → {now} bytes, ×{now / then:.3g}; allowed ×{gate.max_memory_growth:g}"
 
 
 def _changed(new: Side, old: Side) -> list[str]:

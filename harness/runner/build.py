@@ -102,6 +102,7 @@ def _settings(suite: Suite, asked: Asked, timed: bool) -> Settings:
             "target_relative_width": suite.timing.target_relative_width,
             "max_seconds": suite.timing.max_seconds_per_cell,
             "cache": suite.timing.cache,
+            "cuda_graph": suite.timing.cuda_graph,
             "confidence": suite.gate.confidence,
         }
     # no speed without a right answer: what is timed is judged, whatever the suite's list of checks

@@ -49,12 +49,31 @@ class Timing:
     """How long to time: until the interval of the ratio is narrow, or the seconds for one cell are spent.
 
     ``target_relative_width`` is the width of the ratio's interval divided by the ratio; ``cache`` is ``cold`` (each
-    call reads inputs that the last-level cache no longer holds) or ``warm``.
+    call reads inputs that the last-level cache no longer holds) or ``warm``. ``cuda_graph``: on CUDA, record the calls
+    and time their replay, without what the host takes to issue them.
     """
 
     target_relative_width: float = 0.02
     max_seconds_per_cell: float = 5.0
     cache: str = "cold"
+    cuda_graph: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What the cells and implementations that two globs name are held to; None: not by this entry.
+
+    ``max_slowdown`` and ``max_memory_growth`` are ratios new ÷ old, ``min_speedup`` the least ratio to the baseline,
+    ``max_seconds_per_call`` (median) and ``max_peak_bytes`` absolute: they hold whatever the run is compared with.
+    """
+
+    cell: str = "*"
+    implementation: str = "*"
+    max_slowdown: float | None = None
+    max_memory_growth: float | None = None
+    min_speedup: float | None = None
+    max_seconds_per_call: float | None = None
+    max_peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +81,15 @@ class Gate:
     """When a run counts as a regression against another.
 
     ``max_slowdown`` and ``max_memory_growth`` are ratios new ÷ old (None: not gated); ``confidence`` is that of the
-    intervals; ``min_speedup`` maps an implementation to the least speedup over the baseline it must keep.
+    intervals; ``min_speedup`` maps an implementation to the least speedup over the baseline it must keep. ``budgets``
+    go before these for the cells they name; of several that name a cell the last one counts, figure by figure.
     """
 
     max_slowdown: float = 1.05
     confidence: float = 0.99
     max_memory_growth: float | None = None
     min_speedup: Mapping[str, float] = field(default_factory=dict[str, float])
+    budgets: tuple[Budget, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

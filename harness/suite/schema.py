@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from harness.core.family import Family
 from harness.suite.fields import Text, as_list, entry_model
-from harness.suite.model import CELL_CHECKS, CHECKS, SHAPE, AxisValue, Entry, Gate, Limits, Suite, Timing
+from harness.suite.model import CELL_CHECKS, CHECKS, SHAPE, AxisValue, Budget, Entry, Gate, Limits, Suite, Timing
 from harness.suite.problems import Problem, closest, found_text, key_path, suite_error
 from harness.suite.sizes import parse_bytes
 from harness.suite.validate import problem_at, read_mapping
@@ -90,6 +90,7 @@ class TimingText(Text):
     target_relative_width: Annotated[float, Field(gt=0, le=1, description="a number above 0, at most 1")] = 0.02
     max_seconds_per_cell: Annotated[float, Field(gt=0, le=86400, description="seconds above 0, at most 86400")] = 5.0
     cache: Annotated[Literal["cold", "warm"], Field(description="cold, warm")] = "cold"
+    cuda_graph: Annotated[bool, Field(description="true (on CUDA, time the replay of recorded calls) or false")] = False
 
 
 class GateText(Text):
@@ -102,6 +103,25 @@ class GateText(Text):
         dict[str, _Positive],
         Field(description="a mapping of implementations to numbers above 0, e.g. {naive: 0.5}", default_factory=dict),
     ]
+
+    budgets: Annotated[
+        list[Any],
+        Field(description="a list of entries such as {cell: '*/float32/*', max_slowdown: 1.1}", default_factory=list),
+    ]
+
+
+class BudgetText(Text):
+    """One entry of ``gate.budgets``."""
+
+    cell: Annotated[str, Field(min_length=1, description="a glob over cell ids, e.g. '*/1024x32000/*'")] = "*"
+    implementation: Annotated[str, Field(min_length=1, description="a name or glob")] = "*"
+    max_slowdown: Annotated[float | None, Field(ge=1, description="a ratio new ÷ old time ≥ 1, e.g. 1.05")] = None
+    max_memory_growth: Annotated[float | None, Field(ge=1, description="a ratio new ÷ old bytes ≥ 1, e.g. 1.1")] = None
+    min_speedup: Annotated[float | None, Field(gt=0, description="a ratio to the baseline above 0")] = None
+    max_seconds_per_call: Annotated[float | None, Field(gt=0, description="seconds above 0")] = None
+    max_peak_memory: Annotated[
+        int | None, BeforeValidator(_size), Field(description="a size such as 400MiB, or bytes > 0")
+    ] = None
 
 
 class LimitsText(Text):
@@ -123,6 +143,7 @@ def suite_of(document: Document, families: Mapping[str, Family]) -> Suite:
     timing = _section(TimingText, sections["timing"], "timing", document, problems)
     gate = _section(GateText, sections["gate"], "gate", document, problems)
     limits = _section(LimitsText, sections["limits"], "limits", document, problems)
+    budgets = _budgets(document, sections["gate"], problems)
     entries = _entries(document, families, problems)
     if problems or top is None or gate is None or limits is None:
         raise suite_error(document.source, problems)
@@ -135,11 +156,25 @@ def suite_of(document: Document, families: Mapping[str, Family]) -> Suite:
         entries=entries,
         timing=None if timing is None else Timing(**timing.model_dump()),
         grade=top.grade,
-        gate=Gate(**gate.model_dump()),
+        gate=Gate(**gate.model_dump(exclude={"budgets"}), budgets=budgets),
         limits=Limits(seconds_per_call=limits.seconds_per_call, memory_bytes=limits.memory),
         source=document.source,
         text=document.text,
     )
+
+
+def _budgets(document: Document, gate: object, problems: list[Problem]) -> tuple[Budget, ...]:
+    found: list[Budget] = []
+    for index, value in enumerate(_as_sequence(gate.get("budgets")) if isinstance(gate, dict) else ()):
+        path: KeyPath = ("gate", "budgets", index)
+        if not isinstance(value, dict):
+            problems.append(
+                _problem(document, path, found_text(value), "a mapping, e.g. {cell: '*', max_slowdown: 1.1}")
+            )
+        elif (read := _read(BudgetText, value, path, document, problems)) is not None:
+            values = read.model_dump()
+            found.append(Budget(**{**values, "max_peak_bytes": values.pop("max_peak_memory")}))
+    return tuple(found)
 
 
 def _section(

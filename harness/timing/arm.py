@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 
 from harness.core.case import Case
 from harness.timing.meter import Meter
-from harness.timing.ring import Given, Ring, leaves_of
+from harness.timing.replay import recorded
+from harness.timing.ring import Ring, leaves_of
 
 Function = Callable[..., Any]
 
@@ -23,6 +25,8 @@ class Arm:
 
     ``multiple`` is what a number of calls must be a multiple of: ``backward`` runs the forwards of a whole ring before
     its backwards, so that each finds what it needs as cold as the ring makes it.
+
+    :meth:`record` makes the calls of an arm on CUDA replays of recorded graphs.
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class Arm:
         self._function, self._ring, self._grad_output = function, ring, grad_output
         self._call = _call(function, case, grad_output)
         self._backward = case.pass_ == "backward"
+        self._replay: Callable[[int], None] | None = None
         # half a lap at a time: what is given back after a stretch is cold again when its turn comes
         self._stretch = max(1, len(ring.pairs) // 2) if mutates else 0
         self.multiple = max(1, self._stretch or len(ring.pairs)) if self._backward else 1
@@ -43,13 +48,26 @@ class Arm:
         longest = self.multiple if self._backward else self._stretch or calls
         for count in _stretches(calls, longest):
             indices = self._ring.turn.take(count, len(self._ring.pairs))
-            self._run([self._ring.pairs[index] for index in indices])
+            self._run(indices)
             if self.mutates:
                 for index in set(indices):
                     self._ring.restore(index)
         return self.meter.finish(calls)
 
-    def _run(self, pairs: list[Given]) -> None:
+    def record(self) -> None:
+        """From now on replay the calls as CUDA graphs; ``backward`` is not, as its forwards are outside the clock.
+
+        Raises:
+            NoGraphError: the calls cannot be recorded.
+        """
+        if not self._backward:
+            self._replay = recorded(self._call, self._ring)
+
+    def _run(self, indices: list[int]) -> None:
+        if self._replay is not None:
+            self.meter.clocked(partial(_each, self._replay, indices))
+            return
+        pairs = [self._ring.pairs[index] for index in indices]
         if self._backward:
             graphs = [(self._function(*given), leaves_of(given)) for given in pairs]
             self.meter.clocked(lambda: self._go_back(graphs))
@@ -83,6 +101,11 @@ def _call(function: Function, case: Case, grad_output: torch.Tensor) -> Callable
 
         return no_grad
     return function
+
+
+def _each(replay: Callable[[int], None], indices: list[int]) -> None:
+    for index in indices:
+        replay(index)
 
 
 def _stretches(calls: int, longest: int) -> Iterator[int]:

@@ -29,7 +29,7 @@ def measure_machine(job: Mapping[str, Any], say: Say) -> None:
                 device, cache_bytes=cache_bytes, dtypes=job["dtypes"], matrices=job.get("matrices", False)
             )
             if device.startswith("cuda"):
-                found["clocks"] = gpu_clocks(torch.device(device).index or 0)
+                found["clocks"] = gpu_clocks(torch.device(device).index or 0, cuda_uuid(device))
             say({"ceilings": found})
         elif task == "selfcheck":
             say({"selfcheck": facts(self_check(device, cache_bytes=cache_bytes, seconds=job.get("seconds", 1.5)))})
@@ -45,6 +45,16 @@ def measure_machine(job: Mapping[str, Any], say: Say) -> None:
             say({"noise": per_call, "sampled_seconds": samples.sampled_ns / 1e9})
     if device.startswith("cuda"):
         torch.cuda.empty_cache()
+
+
+def cuda_uuid(device: str) -> str:
+    """What NVML knows ``device`` by; empty on the CPU.
+
+    Its number there is another one where CUDA_VISIBLE_DEVICES or CUDA's own order of devices differ.
+    """
+    if not device.startswith("cuda"):
+        return ""
+    return str(getattr(torch.cuda.get_device_properties(device), "uuid", ""))
 
 
 def _cache_bytes(device: str, host: int) -> int:

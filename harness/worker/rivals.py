@@ -105,10 +105,16 @@ class RecompileLimitError(Exception):
         )
 
 
-def make_ready(description: Implementation, case: Case, inputs: Any, ring: Ring) -> Ready:
+def make_ready(description: Implementation, case: Case, inputs: Any, ring: Ring, *, cuda_graph: bool = False) -> Ready:
     """The arm of one implementation, called so that nothing is compiled inside a sample.
 
-    Twice, unless one call took long and compiled nothing: the sampler warms it up before its first round anyway.
+    Twice, unless one call took long and compiled nothing: the sampler warms it up before its first round anyway. With
+    ``cuda_graph`` its calls on CUDA are then recorded, and replayed from there on.
+
+    Raises:
+        CandidateError: it raised.
+        RecompileLimitError: torch.compile gave up.
+        NoGraphError: its calls cannot be recorded.
     """
     function = _candidate(description, case).function(case, inputs)
     arm = Arm(function, case, ring, inputs.grad_output)
@@ -131,6 +137,8 @@ def make_ready(description: Implementation, case: Case, inputs: Any, ring: Ring)
     graphs = compiled_graphs() - graphs
     if graphs >= recompile_limit():
         raise RecompileLimitError
+    if cuda_graph and case.device.startswith("cuda"):
+        arm.record()
     figures = {"compiled_graphs": graphs, "first_timed_call_ns": first_ns, "writes_inputs": arm.mutates}
     return Ready(arm=arm, function=function, figures=figures)
 

@@ -20,10 +20,12 @@ from harness.hardware.noise import steal_share, steal_ticks
 from harness.timing.compiled import compiled_graphs
 from harness.timing.contention import interrupted, is_contended, shortened
 from harness.timing.honesty import fresh_factor, late_results, repeats_itself, stale_results
+from harness.timing.replay import NoGraphError
 from harness.timing.ring import Ring
 from harness.timing.sampler import Hooks, SamplerSettings, Samples, sample_arms
 from harness.worker.candidate import CandidateError
 from harness.worker.child import Say
+from harness.worker.machine import cuda_uuid
 from harness.worker.rivals import (
     Ready,
     RecompileLimitError,
@@ -62,6 +64,7 @@ def time_cell(job: Mapping[str, Any], say: Say) -> None:
         say({"arm": name, "status": Status.FAILED.value, "reason": reason})
     shared = {
         "cache": ring.cache, "cache_reason": ring.reason, "threads": job["threads"], "converged": samples.converged,
+        "cuda_graph": bool(job.get("cuda_graph")) and case.device.startswith("cuda") and case.pass_ != "backward",
         "discarded_rounds": samples.discarded, **noise, "seconds": time.perf_counter() - started, "preparing": prepared,
         "sampling": sampled, "clocked": samples.sampled_ns / 1e9, "warming": samples.warm_ns / 1e9,
     }  # fmt: skip
@@ -77,12 +80,15 @@ def _all_ready(job: Mapping[str, Any], case: Case, inputs: Any, ring: Ring, say:
         description = implementation_from_dict(values)
         say({"stage": f"first timed call of {description.name} on {case.cell}", "culprit": description.name})
         try:
-            ready[description.name] = make_ready(description, case, inputs, ring)
+            graph = bool(job.get("cuda_graph"))
+            ready[description.name] = make_ready(description, case, inputs, ring, cuda_graph=graph)
         except CandidateError as error:
             refusal = {"status": error.status.value, "reason": error.reason, "traceback": error.traceback}
             say({"arm": description.name, **refusal})
         except RecompileLimitError as error:
             say({"arm": description.name, "status": Status.FAILED.value, "reason": str(error)})
+        except NoGraphError as error:
+            say({"arm": description.name, "status": Status.UNSUPPORTED.value, "reason": f"not timed: {error}"})
     return ready
 
 
@@ -95,7 +101,8 @@ def _sample(ready: Mapping[str, Ready], case: Case, job: Mapping[str, Any], say:
     with Path(job["mark"]).open("r+b") as file, mmap.mmap(file.fileno(), 1) as mark:
         watch = _Watch(ready, names, mark)
         hooks = Hooks(
-            entering=watch.entering, acceptable=throttle_reader(case.device), ready=watch.rounds_begin,
+            entering=watch.entering, ready=watch.rounds_begin,
+            acceptable=throttle_reader(case.device, cuda_uuid(case.device)),
             interrupted=interrupted({name: one.arm for name, one in ready.items()}),
         )  # fmt: skip
         collect_garbage()

@@ -13,7 +13,7 @@ from harness.core.status import Status
 from harness.report.gate import compare_runs, log_speedups, side_of, with_remeasured
 from harness.store import Run
 from harness.store.samples import Samples
-from harness.suite.model import Gate
+from harness.suite.model import Budget, Gate
 
 GATE = Gate(max_slowdown=1.05)
 CASES = [Case(batch=n, classes=10) for n in (1, 2, 3)]
@@ -151,6 +151,29 @@ def test_memory_growth_beyond_the_budget_is_a_regression():
     assert report.exit_code == 1
     assert "1000 → 1200 bytes" in next(f.reason for f in report.findings if f.verdict == "regression")
     assert compare_runs(side(metrics={"peak_bytes": 1050}), side(), gate).exit_code == 0
+
+
+def test_a_budget_of_a_cell_goes_before_the_suites_own():
+    wide = Budget(cell=CASES[1].cell.replace("/", "*"), implementation="m*", max_slowdown=1.2)
+    report = compare_runs(side(seed=1, slower={1: 1.1, 2: 1.1}), side(seed=2), replace(GATE, budgets=(wide,)))
+    assert verdicts(report)["mine", CASES[0].cell] == "regression"
+    assert verdicts(report)["mine", CASES[1].cell] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("budget", "reason"),
+    [
+        (Budget(max_peak_bytes=900), "peak memory 1000 bytes; allowed 900"),
+        (Budget(max_seconds_per_call=1e-3), "a call takes 0.002 s; allowed 0.001 s"),
+        (Budget(min_speedup=1.5), "at least 1.5 asked"),
+    ],
+)
+def test_absolute_budgets_hold_whatever_the_run_is_compared_with(budget, reason):
+    figures = {"peak_bytes": 1000, "median_ns": 2e6}
+    for old in (side(metrics=figures), side(cases=CASES[1:], metrics=figures)):
+        report = compare_runs(side(metrics=figures), old, replace(GATE, budgets=(budget,)))
+        assert report.exit_code == 1
+        assert any(reason in f.reason and f.cell == CASES[0].cell for f in report.findings)
 
 
 def test_new_gone_and_changed_cells_are_listed():

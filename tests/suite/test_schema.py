@@ -4,7 +4,7 @@ import pytest
 
 from harness.core.errors import SuiteError
 from harness.suite import load_suite
-from harness.suite.model import CHECKS, Gate, Limits, Suite, Timing
+from harness.suite.model import CHECKS, Budget, Gate, Limits, Suite, Timing
 from tests.suite.families import FAMILIES
 
 HEAD = "suite: x\ndescription: a sentence\n"
@@ -42,6 +42,23 @@ def test_a_full_suite_is_read(tmp_path: Path) -> None:
     assert suite.entries[0].axes == (("batch", (0, 8)), ("classes", (10,)), ("label_smoothing", (0.0, 1e-5)))
     assert (suite.entries[0].key, suite.entries[0].line) == ("cases[0]", 9)
     assert (suite.source, suite.text) == (tmp_path / "x.yaml", text)
+
+
+def test_budgets_of_single_cells_are_read(tmp_path: Path) -> None:
+    entry = "{cell: '*/32000/*', implementation: naive, max_slowdown: 1.2, max_peak_memory: 2MiB}"
+    suite = load(HEAD + CASES + f"gate:\n  budgets:\n    - {entry}\n    - {{max_seconds_per_call: 0.5}}\n", tmp_path)
+    assert suite.gate.budgets == (
+        Budget(cell="*/32000/*", implementation="naive", max_slowdown=1.2, max_peak_bytes=2 << 20),
+        Budget(max_seconds_per_call=0.5),
+    )
+
+
+def test_a_budget_that_cannot_be_read_names_its_line_and_what_is_allowed(tmp_path: Path) -> None:
+    text = message(HEAD + CASES + "gate:\n  budgets:\n    - {max_slowdon: 1.2}\n    - {max_slowdown: 0.5}\n", tmp_path)
+    assert "max_slowdon" in text
+    assert "max_slowdown" in text
+    assert "gate.budgets[0]" in text
+    assert "gate.budgets[1].max_slowdown" in text
 
 
 def test_defaults_are_those_of_the_documented_suite(tmp_path: Path) -> None:
