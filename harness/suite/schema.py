@@ -173,7 +173,8 @@ def _budgets(document: Document, gate: object, problems: list[Problem]) -> tuple
             )
         elif (read := _read(BudgetText, value, path, document, problems)) is not None:
             values = read.model_dump()
-            found.append(Budget(**{**values, "max_peak_bytes": values.pop("max_peak_memory")}))
+            values["max_peak_bytes"] = values.pop("max_peak_memory")
+            found.append(Budget(**values))
     return tuple(found)
 
 

@@ -30,6 +30,8 @@ SHAPES = ((200, 1000), (400, 500), (1000, 100), (100, 4000), (64, 1000))
 PASSES = ("forward_no_grad", "forward_backward")
 PLANTS = {"twin": 1.0, "+3 %": 1.03, "+5 %": 1.05}
 SECONDS_PER_PAIR_AND_HALF = 0.5
+#: Of each half's intervals: so narrow that the seconds are used.
+WIDTH = 0.01
 #: A small ring: the machine's noise is the question here, and 300 rings of 70 MB take longer than the samples.
 CACHE_BYTES = 4 << 20
 #: Each process samples so many cells; a kill loses those of one process at most.
@@ -62,12 +64,14 @@ def sample_half(asked: range, half: int, out: Path) -> None:
             for arm in arms.values():
                 arm(1)
             settings = SamplerSettings(
-                target_relative_width=0.02 * 2**0.5, max_seconds=SECONDS_PER_PAIR_AND_HALF * len(arms) / 2
+                target_relative_width=WIDTH, max_seconds=SECONDS_PER_PAIR_AND_HALF * len(arms) / 2
             )
             short = is_contended(arms["baseline"])
+            # held against the time inside the clocks: what others take between two samples is not the cell's
             samples = sample_arms(
                 arms, "baseline", shortened(settings) if short else settings, seed=2 * index + half,
-                now_ns=time.perf_counter_ns, hooks=Hooks(interrupted=interrupted(arms)),
+                now_ns=lambda arms=arms: sum(sum(arm.meter.wall_ns) for arm in arms.values()),
+                hooks=Hooks(interrupted=interrupted(arms)),
             )  # fmt: skip
             line = {
                 "cell": index, "half": half, "short": short, "seconds": samples.sampled_ns / 1e9,
