@@ -71,7 +71,7 @@ def analyse(times_ns: Mapping[str, Sequence[float]], *, threads: int, round_seco
     base = times_ns["baseline"]
     twin, planted = log_ratios(base, times_ns["twin"]), log_ratios(base, times_ns["planted"])
     logs = [math.log(time) for time in base]
-    rows = [_spent(seconds, twin, planted, round_seconds) for seconds in SPENT]
+    rows = [_spent(seconds, times_ns, round_seconds) for seconds in SPENT]
     return Noise(
         threads=threads,
         rounds=len(base),
@@ -83,8 +83,13 @@ def analyse(times_ns: Mapping[str, Sequence[float]], *, threads: int, round_seco
     )
 
 
-def _spent(seconds: float, twin: Sequence[float], planted: Sequence[float], round_seconds: float) -> Spent | None:
-    rounds = min(_MOST_ROUNDS, int(seconds / round_seconds))
+def _spent(seconds: float, times_ns: Mapping[str, Sequence[float]], round_seconds: float) -> Spent | None:
+    fitting = int(seconds / round_seconds)
+    # where the time is enough for more rounds than are taken, a cell's samples are longer
+    longer = max(1, math.ceil(fitting / _MOST_ROUNDS))
+    rounds = fitting // longer
+    times = {name: _merged(values, longer) for name, values in times_ns.items()}
+    twin, planted = log_ratios(times["baseline"], times["twin"]), log_ratios(times["baseline"], times["planted"])
     if rounds < _LEAST_ROUNDS or rounds > len(twin):
         return None
     step = max(1, rounds // 4)
@@ -99,6 +104,11 @@ def _spent(seconds: float, twin: Sequence[float], planted: Sequence[float], roun
         found=sum(seen) / len(seen),
         detectable=detectable_slowdown(robust_sigma(twin), rounds),
     )
+
+
+def _merged(values: Sequence[float], count: int) -> Sequence[float]:
+    """Sums of ``count`` successive values each."""
+    return [sum(values[at : at + count]) for at in range(0, len(values) - count + 1, count)]
 
 
 def _sign_autocorrelation(values: Sequence[float]) -> float:

@@ -169,9 +169,9 @@ def _budgets(document: Document, gate: object, problems: list[Problem]) -> tuple
         path: KeyPath = ("gate", "budgets", index)
         if not isinstance(value, dict):
             problems.append(
-                _problem(document, path, found_text(value), "a mapping, e.g. {cell: '*', max_slowdown: 1.1}")
+                problem_at(document, path, found_text(value), "a mapping, e.g. {cell: '*', max_slowdown: 1.1}")
             )
-        elif (read := _read(BudgetText, value, path, document, problems)) is not None:
+        elif (read := read_mapping(BudgetText, value, path, document, problems)) is not None:
             values = read.model_dump()
             values["max_peak_bytes"] = values.pop("max_peak_memory")
             found.append(Budget(**values))

@@ -25,7 +25,7 @@ def times(noise=0.01, drift=0.3, rounds=800, planted=1.05, seed=0):
 
 
 def test_a_quiet_machine_sees_five_per_cent_and_raises_no_alarm():
-    noise = analyse(times(), threads=1, round_seconds=0.006)
+    noise = analyse(times(rounds=900), threads=1, round_seconds=0.006)
     assert noise.complaint == ""
     assert noise.planted == pytest.approx(0.05, abs=0.005)
     assert noise.raw_sigma > 5 * noise.sigma
@@ -118,3 +118,11 @@ def test_the_command_prints_everything_and_says_whether_the_machine_will_do(tmp_
 def test_a_device_that_is_not_there_is_refused_by_name():
     with pytest.raises(NothingToRunError, match="no cuda here"):
         doctor(device="cuda", console=Console(file=io.StringIO()), workers=FakeWorkers(0.01))
+
+
+def test_more_seconds_than_rounds_are_taken_make_longer_samples():
+    noise = analyse(times(rounds=4000), threads=1, round_seconds=0.001)
+    by_seconds = {row.seconds: row for row in noise.spent}
+    assert by_seconds[1.0].rounds == 1000
+    assert by_seconds[2.0].rounds == 1000
+    assert by_seconds[2.0].detectable < by_seconds[1.0].detectable
