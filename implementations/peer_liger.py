@@ -34,7 +34,7 @@ _INTERPRETER_BFLOAT16 = "the interpreter multiplies bfloat16 values as integers 
     expect={
         "*[weight!=none,device=triton-interpreter]": _INTERPRETER_WEIGHT,
         "side_effects|grad_output|relations|repeatability|honesty|composition": _IN_PLACE,
-        "stability[variant=poisoned_rows]": _IN_PLACE,
+        "stability[variant=poisoned_row]": _IN_PLACE,
         "gradient|stability|layout[layout=transposed]": _STRIDED,
         "layout|large_index": _STRIDED,
         "*[dtype=bfloat16,device=triton-interpreter,grad_output!=one]": _INTERPRETER_BFLOAT16,

@@ -13,16 +13,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from harness.checks import relation_linear, relation_list
 from harness.checks.evidence import Answer, Evidence, Refusal
 from harness.checks.probe import Probe
 from harness.checks.relation import Relation
-from harness.checks.relation_list import related, starting_inputs
 from harness.core.case import INTERPRETER, Case
 from harness.core.outcome import Verdict
 from harness.core.status import Status
 from harness.inputs.build import Inputs
 from harness.losses.cross_entropy.allowed import Allowed, allowed
+from harness.losses.linear_cross_entropy.allowed import allowed_losses
 from harness.numerics.formats import Array
+
+_LINEAR = "linear_cross_entropy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +43,17 @@ def relations(evidence: Evidence) -> Iterator[Verdict]:
     yield plain
     if plain.status is Status.FAILED:
         return
-    start = starting_inputs(evidence.case, evidence.inputs)
+    known = relation_linear if evidence.case.loss == _LINEAR else relation_list
+    start = known.starting_inputs(evidence.case, evidence.inputs)
     answer = evidence.call(evidence.case, start)
     verdict = probe.answered("start", evidence.case, start, answer)
     yield verdict
     if verdict.status is not Status.PASSED or isinstance(answer, Refusal):
         return
     base = _side(evidence.case, start, answer)
-    yield _row_sums(probe, start, answer)
-    for relation in related(evidence.case, start):
+    if evidence.case.loss != _LINEAR:
+        yield _row_sums(probe, start, answer)
+    for relation in known.related(evidence.case, start):
         yield _related(probe, relation, base)
 
 
@@ -99,8 +104,10 @@ def _side(case: Case, inputs: Inputs, answer: Answer) -> Side:
 
 def _allowed(case: Case, inputs: Inputs) -> Allowed:
     # Triton's interpreter truncates where other devices round
-    truncates = case.device == INTERPRETER and case.dtype == "bfloat16"
-    return allowed(case, inputs, rounding_ulps=1.0 if truncates else 0.5)
+    ulps = 1.0 if case.device == INTERPRETER and case.dtype == "bfloat16" else 0.5
+    if case.loss == _LINEAR:
+        return Allowed(loss=allowed_losses(case, inputs, rounding_ulps=ulps), row_sums=None)
+    return allowed(case, inputs, rounding_ulps=ulps)
 
 
 def _flat(values: torch.Tensor) -> Array:

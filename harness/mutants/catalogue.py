@@ -26,9 +26,10 @@ GROUPS: Mapping[str, str] = MappingProxyType(
         "untested": "what tests that could not fail let through",
         "cheats": "wrong kernels that pass a checker",
         "conditions": "timing and running conditions",
+        "linear": "the last layer fused with its loss",
     }
 )
-CONTROL_MODULES = ("controls_sums", "controls_shapes", "controls_autograd")
+CONTROL_MODULES = ("controls_sums", "controls_shapes", "controls_autograd", "controls_linear")
 _FOLDER = Path(__file__).parent
 
 
@@ -47,6 +48,7 @@ class Mutant:
     source: str = ""
     plain_wrong: str = ""
     grade: str = "standard"
+    loss: str = "cross_entropy"
 
     @property
     def reference(self) -> str:
@@ -61,6 +63,7 @@ class Control:
     name: str
     module: str
     summary: str
+    loss: str = "cross_entropy"
 
     @property
     def reference(self) -> str:
@@ -78,7 +81,7 @@ def mutants() -> tuple[Mutant, ...]:
 def controls() -> tuple[Control, ...]:
     """Every control."""
     return tuple(
-        Control(name=name, module=module, summary=values["mechanism"])
+        Control(name=name, module=module, summary=values["mechanism"], loss=values.get("loss", "cross_entropy"))
         for module in CONTROL_MODULES
         for name, values in _decorated(module, "control")
     )
@@ -89,6 +92,7 @@ def _mutant(name: str, group: str, values: Mapping[str, Any]) -> Mutant:
     return Mutant(
         name=name, group=group, mechanism=values["mechanism"], source=values.get("source", ""),
         plain_wrong=values.get("plain_wrong", ""), grade=values.get("grade", "standard"),
+        loss=values.get("loss", "cross_entropy"),
         caught_by=(caught_by,) if isinstance(caught_by, str) else caught_by,
     )  # fmt: skip
 

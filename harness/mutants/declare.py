@@ -24,20 +24,38 @@ class Call(NamedTuple):
     label_smoothing: float = 0.0
 
 
+class LinearCall(NamedTuple):
+    """The arguments of one call of a linear loss, named as in ``F.linear_cross_entropy`` (``hidden`` is its input)."""
+
+    hidden: Any
+    linear_weight: Any
+    target: Any
+    linear_bias: Any = None
+    weight: Any = None
+    reduction: str = "mean"
+    ignore_index: int = -100
+    label_smoothing: float = 0.0
+
+
+LINEAR = "linear_cross_entropy"
+
+
 def mutant(
     mechanism: str,
     *,
+    loss: str = "cross_entropy",
     caught_by: str | tuple[str, ...],
     source: str = "",
     plain_wrong: str = "",
     grade: str = "standard",
     dtypes: Sequence[str] = DTYPES,
     targets: Sequence[str] = ("index",),
-) -> Callable[[Callable[[Call], Any]], DropIn]:
+) -> Callable[[Callable[..., Any]], DropIn]:
     """Register a wrong implementation under its function's name.
 
     Args:
         mechanism: how it is wrong, in one line.
+        loss: its family; one of ``linear_cross_entropy`` takes a LinearCall.
         caught_by: the checks that must each catch it.
         source: the documented bug, ``owner/project#issue``; empty for an uncited mechanism.
         plain_wrong: why it is worth having although it is wrong on ordinary contiguous float32 input with default
@@ -55,9 +73,9 @@ def mutant(
     assert isinstance(plain_wrong, str)
     assert grade in GRADES
 
-    def register(function: Callable[[Call], Any]) -> DropIn:
-        drop_in = _drop_in(function, f"Wrong on purpose: {mechanism}.")
-        return implementation(function.__name__, devices=("cpu",), dtypes=dtypes, targets=targets)(drop_in)
+    def register(function: Callable[..., Any]) -> DropIn:
+        drop_in = _drop_in(function, f"Wrong on purpose: {mechanism}.", loss)
+        return implementation(function.__name__, loss=loss, devices=("cpu",), dtypes=dtypes, targets=targets)(drop_in)
 
     return register
 
@@ -65,6 +83,7 @@ def mutant(
 def control(
     summary: str,
     *,
+    loss: str = "cross_entropy",
     dtypes: Sequence[str] = DTYPES,
     targets: Sequence[str] = TARGETS,
     expect: Mapping[str, str] | None = None,
@@ -74,6 +93,7 @@ def control(
 
     Args:
         summary: what is unusual about it, in one line.
+        loss: its family; one of ``linear_cross_entropy`` takes a LinearCall.
         dtypes: what it supports.
         targets: kinds of target it supports.
         expect: where it differs from torch, as any implementation declares it.
@@ -86,22 +106,48 @@ def control(
         raise UsageError("a control says what is unusual about it")
 
     def register(function: Callable[..., Any]) -> DropIn:
-        drop_in = function if as_written else _drop_in(function, f"Right but unusual: {summary}.")
+        drop_in = function if as_written else _drop_in(function, f"Right but unusual: {summary}.", loss)
         name = function.__name__
-        return implementation(name, devices=("cpu",), dtypes=dtypes, targets=targets, expect=expect)(drop_in)
+        declared = implementation(name, loss=loss, devices=("cpu",), dtypes=dtypes, targets=targets, expect=expect)
+        return declared(drop_in)
 
     return register
 
 
-def _drop_in(function: Callable[[Call], Any], summary: str) -> DropIn:
+def _drop_in(function: Callable[..., Any], summary: str, loss: str) -> DropIn:
     """A function of torch's signature around one of a Call, with its name and place."""
+    drop_in = _of_linear(function) if loss == LINEAR else _of_logits(function)
+    drop_in.__name__ = drop_in.__qualname__ = function.__name__
+    drop_in.__module__, drop_in.__doc__ = function.__module__, summary
+    return drop_in
 
+
+def _of_logits(function: Callable[[Call], Any]) -> DropIn:
     def loss(
         logits: Any, target: Any, *, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> Any:  # fmt: skip
         return function(Call(logits, target, weight, ignore_index, reduction, label_smoothing))
 
-    loss.__name__ = loss.__qualname__ = function.__name__
-    loss.__module__, loss.__doc__ = function.__module__, summary
+    return loss
+
+
+def _of_linear(function: Callable[[LinearCall], Any]) -> DropIn:
+    def loss(
+        hidden: Any, linear_weight: Any, target: Any, *, linear_bias: Any = None, weight: Any = None,
+        reduction: str = "mean", ignore_index: int = -100, label_smoothing: float = 0.0,
+    ) -> Any:  # fmt: skip
+        return function(
+            LinearCall(
+                hidden,
+                linear_weight,
+                target,
+                linear_bias=linear_bias,
+                weight=weight,
+                reduction=reduction,
+                ignore_index=ignore_index,
+                label_smoothing=label_smoothing,
+            )
+        )
+
     return loss

@@ -40,14 +40,28 @@ def plan_selftest(
     chosen_controls = [s for s in (controls() if only is None else only) if isinstance(s, Control)]
     if suite is not None:
         asked = of_suite(suite, cases_on_cpu(suite), suite.checks)
-        graded = [Trial(subject=m, question=suite.name, asked=asked, fail_fast=True) for m in chosen_mutants]
-        cleared = [Trial(subject=c, question=suite.name, asked=asked, fail_fast=False) for c in chosen_controls]
+        of_loss = {case.loss for case in asked}
+        graded = [
+            Trial(subject=m, question=suite.name, asked=asked, fail_fast=True)
+            for m in chosen_mutants
+            if m.loss in of_loss
+        ]
+        cleared = [
+            Trial(subject=c, question=suite.name, asked=asked, fail_fast=False)
+            for c in chosen_controls
+            if c.loss in of_loss
+        ]
         return [], graded, cleared
     judge, quick = load_suite(JUDGE_SUITE, families()), load_suite(QUICK_SUITE, families())
     cases = cases_on_cpu(judge)
     named = _named_trials(chosen_mutants, cases, thorough)
     small = of_suite(quick, cases_on_cpu(quick), CELL_CHECKS)
-    graded = [Trial(subject=m, question=quick.name, asked=small, fail_fast=True) for m in chosen_mutants]
+    quick_losses = {case.loss for case in small}
+    graded = [
+        Trial(subject=m, question=quick.name, asked=small, fail_fast=True)
+        for m in chosen_mutants
+        if m.loss in quick_losses
+    ]
     return named, graded, _control_trials(chosen_controls, cases, thorough)
 
 

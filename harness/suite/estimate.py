@@ -11,11 +11,13 @@ from harness.suite.model import Suite
 from harness.suite.sizes import format_bytes
 
 # Rough, measured on a 2-core machine: a judged cell costs its workers' round trip; drawing the inputs, the call and
-# the oracle take 25 ns a logit for a loss, 100 ns with its gradient; Triton's interpreter milliseconds per row.
+# the oracle take 25 ns a logit for a loss, 100 ns with its gradient; Triton's interpreter milliseconds per row. The
+# oracle's float64 products and those of the budgets are three times those of the loss itself, at 50 GFLOP/s.
 _SECONDS_PER_CELL = 0.03
 _SECONDS_PER_LOGIT = 25e-9
 _SECONDS_PER_LOGIT_AND_GRADIENT = 100e-9
 _SECONDS_PER_INTERPRETED_ROW = 5e-3
+_SECONDS_PER_FLOP = 6e-11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,8 @@ def estimate(suite: Suite, cases: Sequence[Case], families: Mapping[str, Family]
     real = [case for case in cases if families[case.loss].refusal(case) is None]
     timed = [case for case in real if case.device != INTERPRETER] if suite.timing else []
     per_cell = suite.timing.max_seconds_per_cell if suite.timing else 0.0
-    judged = sum(map(_judging_seconds, real)) * implementations if suite.checks else 0.0
+    per_judgement = [_judging_seconds(case) + _SECONDS_PER_FLOP * families[case.loss].cost(case).flops for case in real]
+    judged = sum(per_judgement) * implementations if suite.checks else 0.0
     return Estimate(
         cells=len(cases),
         refused=len(cases) - len(real),

@@ -23,8 +23,10 @@ PATIENCE_S = 0.03
 _KEPT = (time.perf_counter, time.perf_counter_ns, torch.allclose, torch.equal)
 
 
-def fault(reference: str) -> str:
+def fault(reference: str, loss_name: str) -> str:
     """What is wrong with the answer of ``reference`` on plain inputs; empty when nothing is."""
+    if loss_name == "linear_cross_entropy":
+        return linear_fault(reference)
     module, _, name = reference.partition(":")
     function = getattr(importlib.import_module(module), name)
     function = function() if inspect.isclass(function) else function
@@ -47,6 +49,25 @@ def fault(reference: str) -> str:
     return ""
 
 
+def linear_fault(reference: str) -> str:
+    """The same of a linear loss: hidden states of 8 features and no bias."""
+    module, _, name = reference.partition(":")
+    function = getattr(importlib.import_module(module), name)
+    for batch, classes in SHAPES:
+        generator = torch.Generator().manual_seed(batch)
+        hidden, weight = (torch.randn(size, 8, generator=generator) for size in (batch, classes))
+        target = torch.randint(0, classes, (batch,), generator=generator)
+        mine, theirs = ([t.clone().requires_grad_() for t in (hidden, weight)] for _ in range(2))
+        loss, truth = function(*mine, target), F.cross_entropy(F.linear(*theirs), target)
+        found, right = torch.autograd.grad(loss, mine), torch.autograd.grad(truth, theirs)
+        if abs(loss.item() - truth.item()) > 2e-6 * truth.item():
+            return f"loss {loss.item()} where {truth.item()} is right, at {batch}x{classes}"
+        worst = max((one - other).abs().max().item() for one, other in zip(found, right, strict=True))
+        if worst > 2e-7:
+            return f"gradient off by {worst} at {batch}x{classes}"
+    return ""
+
+
 def main() -> None:
     """Print name → fault for every subject that answers plain inputs."""
     torch.set_num_threads(1)
@@ -54,7 +75,7 @@ def main() -> None:
     for subject in (*mutants(), *controls()):
         if subject.name in ("probabilities_only", "half_precision_only"):
             continue  # they declare no support for plain inputs
-        found[subject.name] = fault(subject.reference)
+        found[subject.name] = fault(subject.reference, subject.loss)
         time.perf_counter, time.perf_counter_ns, torch.allclose, torch.equal = _KEPT
     json.dump(found, sys.stdout)
 

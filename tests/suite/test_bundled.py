@@ -25,7 +25,10 @@ def _load(name: str) -> tuple[Suite, tuple[Case, ...]]:
         ("cpu", 40, 70, 400),
         ("gpu", 30, 60, None),
         ("extreme", 150, 400, 150),
-        ("correctness", 250, 400, 150),
+        ("correctness", 250, 700, 150),
+        ("published", 40, 70, None),
+        ("llm", 50, 90, None),
+        ("decode", 60, 90, None),
     ],
 )
 def test_a_bundled_suite_has_the_size_its_purpose_allows(name: str, least: int, most: int, seconds: int | None) -> None:
@@ -83,7 +86,38 @@ def test_judging_suites_are_not_timed(name: str) -> None:
 def test_suites_for_machines_without_a_gpu_ask_for_none() -> None:
     for name in ("smoke", "cpu", "extreme", "correctness"):
         assert {case.device for case in _load(name)[1]} <= {"cpu", INTERPRETER}
-    assert {case.device for case in _load("gpu")[1]} == {"cuda"}
+    for name in ("gpu", "published", "llm", "decode"):
+        assert {case.device for case in _load(name)[1]} == {"cuda"}
+
+
+def test_language_models_are_swept_over_real_vocabularies_in_both_families() -> None:
+    _, cases = _load("llm")
+    for loss in ("cross_entropy", "linear_cross_entropy"):
+        found = {(case.classes, case.dtype) for case in cases if case.loss == loss}
+        vocabularies = (32000, 50257, 128256, 151936, 256000, 262144)
+        assert found == {(classes, dtype) for classes in vocabularies for dtype in ("float32", "bfloat16")}
+    assert {case.ignored for case in cases} == {0.0, 0.5}
+
+
+def test_decoding_has_few_rows_and_the_largest_vocabularies() -> None:
+    _, cases = _load("decode")
+    assert {1, 128} <= {case.batch for case in cases} <= set(range(1, 129))
+    assert {128256, 151936, 262144} <= {case.classes for case in cases}
+
+
+def test_published_tables_are_laid_beside_in_their_own_dtypes() -> None:
+    _, cases = _load("published")
+    quack = {(case.batch, case.classes) for case in cases if case.regime == "small" and case.dtype == "bfloat16"}
+    assert quack >= {(32768, 256 << power) for power in range(9)} | {(16384, 131072), (8192, 262144)}
+    assert any((case.batch, case.features, case.classes) == (8192, 2304, 256000) for case in cases)
+
+
+def test_products_are_part_of_the_estimate() -> None:
+    suite, cases = _load("llm")
+    plain = [case for case in cases if case.loss == "cross_entropy"]
+    one = estimate(suite, plain, families(), implementations=1)
+    every = estimate(suite, cases, families(), implementations=1)
+    assert every.judging_seconds > 3 * one.judging_seconds
 
 
 def test_a_suite_may_ask_for_every_check_there_is() -> None:

@@ -78,6 +78,11 @@ def cells(check: str, anchor: Case, thorough: bool) -> Iterator[Case]:
     """The cells that checks bring themselves, at the default number of features, one of them with a bias."""
     from harness.losses.cells import cells as plain  # which asks for this family
 
+    if check == "relations":
+        base = FAMILY.case(batch=6, classes=12, device=anchor.device, dtype=anchor.dtype, reduction="none")
+        yield from (base, replace(base, classes=333, options=(("linear_bias", "normal"),)))
+        return
+
     for number, case in enumerate(plain(check, anchor, thorough)):
         yield case
         if number == 0 and check in ("grad_output", "side_effects", "options"):
@@ -107,6 +112,7 @@ FAMILY = Family(
         "stability",
         "options",
         "layout",
+        "relations",
         "grad_output",
         "side_effects",
         "repeatability",
