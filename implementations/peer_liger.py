@@ -84,7 +84,9 @@ def liger_linear(
     """Liger's fused linear cross-entropy: logits of one chunk of rows at a time, all gradients made in the forward."""
     from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
 
-    return liger_fused_linear_cross_entropy(
+    loss = liger_fused_linear_cross_entropy(
         hidden, linear_weight, target, bias=linear_bias, ce_weight=weight, ignore_index=ignore_index,
         label_smoothing=label_smoothing, reduction=reduction,
     )  # fmt: skip
+    # it returns float32; torch's loss has the dtype of its input
+    return loss.to(hidden.dtype)

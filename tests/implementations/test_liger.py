@@ -1,4 +1,4 @@
-"""Liger's own kernels, run by Triton's interpreter: within budget where they are right, and the declared fault is there."""
+"""Liger's own kernels on Triton's interpreter: within budget where they are right, and the declared fault is there."""
 
 from __future__ import annotations
 
