@@ -1,4 +1,4 @@
-"""Judges Liger's kernels on Triton's interpreter, prints one JSON object; needs TRITON_INTERPRET=1 before any import."""
+"""Judges Liger's kernels on Triton's interpreter and prints JSON; needs TRITON_INTERPRET=1 before any import."""
 
 from __future__ import annotations
 
