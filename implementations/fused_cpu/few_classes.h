@@ -1,0 +1,62 @@
+// Few classes: sixteen rows side by side, one in each lane, so that no sum crosses lanes. Included by kernel.cpp.
+#pragma once
+
+template <typename Type> INLINE void turn(const Call &call, int64_t first, floats *tile) {
+    typedef typename Type::entry entry;
+    float *flat = (float *)tile;
+    const entry *x = (const entry *)call.logits + first * call.stride;
+    for (int lane = 0; lane < LANES; lane++, x += call.stride)
+        for (int64_t c = 0; c < call.classes; c++) flat[c * LANES + lane] = Type::one(x[c]);
+}
+
+template <typename Type> INLINE void turn_back(const Call &call, int64_t first, const floats *tile) {
+    typedef typename Type::entry entry;
+    const float *flat = (const float *)tile;
+    entry *gradient = (entry *)call.gradient + first * call.classes;
+    // entries of sixteen rows lie one after another: written as one run of whole vectors
+    float run[FEW * LANES];
+    for (int lane = 0; lane < LANES; lane++)
+        for (int64_t c = 0; c < call.classes; c++) run[lane * call.classes + c] = flat[c * LANES + lane];
+    for (int64_t i = 0; i < call.classes * LANES; i += LANES) Type::store(gradient + i, *(floats *)(run + i));
+}
+
+// What the exponentials of the other classes, of the target, and the maxima give.
+template <bool GRADIENT>
+INLINE floats finish(const Call &call, int64_t first, floats others, floats at_target, floats top, floats x_t) {
+    floats factor = {};
+    for (int lane = 0; lane < LANES; lane++) {
+        int64_t row = first + lane;
+        bool counted = !call.counted || call.counted[row];
+        float total = others[lane] + at_target[lane];
+        float loss = x_t[lane] == top[lane] ? log1pf(others[lane]) : logf(total) + (top[lane] - x_t[lane]);
+        call.loss[row] = !counted ? 0.0f : weighted(call, row, std::isinf(top[lane]) ? NAN : loss);
+        if (GRADIENT) factor[lane] = (counted ? scale_of(call, row) : 0.0f) / total;
+    }
+    return factor;
+}
+
+template <typename Type, bool GRADIENT> INLINE void sixteen_rows(const Call &call, int64_t first) {
+    floats tile[FEW], top = all(-INFINITY), others = {}, at_target = {}, x_t = {};
+    ints target;
+    for (int lane = 0; lane < LANES; lane++) target[lane] = (int32_t)call.target[first + lane];
+    turn<Type>(call, first, tile);
+    for (int64_t c = 0; c < call.classes; c++) top = larger(tile[c], top);
+    for (int64_t c = 0; c < call.classes; c++) {
+        auto here = target == (int32_t)c;
+        floats p = exponential(tile[c] - top);
+        x_t = here ? tile[c] : x_t;
+        at_target = here ? p : at_target;
+        others += here ? floats{} : p;
+        tile[c] = p;
+    }
+    floats factor = finish<GRADIENT>(call, first, others, at_target, top, x_t);
+    if (!GRADIENT) return;
+    ints uncounted = {};
+    if (call.counted)
+        for (int lane = 0; lane < LANES; lane++) uncounted[lane] = call.counted[first + lane] ? 0 : -1;
+    for (int64_t c = 0; c < call.classes; c++) {
+        floats g = (target == (int32_t)c ? -others : tile[c]) * factor;
+        tile[c] = uncounted ? floats{} : g;
+    }
+    turn_back<Type>(call, first, tile);
+}

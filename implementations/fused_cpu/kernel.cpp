@@ -1,0 +1,191 @@
+// Cross-entropy of rows with index targets: each logit is read from memory once, each gradient written once.
+#include <algorithm>
+#include <cstdlib>
+
+#include "vectors.h"
+
+// Logits between two looks at the running maximum: 8 KiB of float32, read again from the nearest cache.
+constexpr int64_t BLOCK = 2048;
+// Up to this many classes, lanes hold sixteen rows; above, sixteen classes of one row.
+constexpr int64_t FEW = 40;
+
+struct Call {
+    const void *logits;        // (rows, classes), entries of a row beside one another
+    void *gradient;            // (rows, classes), contiguous; null where none is wanted
+    const int64_t *target;     // (rows,), in range; anything where not counted
+    const uint8_t *counted;    // (rows,), 0 where ignored; null where all count
+    const float *row_weight;   // (rows,), weight of each row; null where all are 1
+    const float *row_scale;    // (rows,), upstream gradient of each row; null where all are `scale`
+    float *loss;               // (rows,)
+    int64_t rows, classes, stride;
+    float scale;
+    int32_t threads, bfloat16;
+};
+
+struct Scratch {
+    float *exponentials;  // (classes,) padded to whole vectors, where the gradient cannot hold them
+    float *maxima;        // of each block
+};
+
+// What a row's loss and gradient are multiplied with; the loss of a weight of 0 is 0 even where it is infinite.
+INLINE float weighted(const Call &call, int64_t row, float loss) {
+    if (!call.row_weight) return loss;
+    float weight = call.row_weight[row];
+    return weight == 0.0f && std::isinf(loss) ? 0.0f : weight * loss;
+}
+
+INLINE float scale_of(const Call &call, int64_t row) {
+    float scale = call.row_scale ? call.row_scale[row] : call.scale;
+    return call.row_weight ? scale * call.row_weight[row] : scale;
+}
+
+template <typename Type> INLINE float largest_of(const typename Type::entry *x, int64_t count) {
+    floats a = all(-INFINITY), b = a, c = a, d = a;
+    int64_t i = 0;
+    for (; i + 4 * LANES <= count; i += 4 * LANES) {
+        a = larger(Type::load(x + i), a);
+        b = larger(Type::load(x + i + LANES), b);
+        c = larger(Type::load(x + i + 2 * LANES), c);
+        d = larger(Type::load(x + i + 3 * LANES), d);
+    }
+    for (; i + LANES <= count; i += LANES) a = larger(Type::load(x + i), a);
+    if (i < count) b = larger(load_some<Type>(x + i, count - i), b);
+    return largest(larger(larger(a, b), larger(c, d)));
+}
+
+// Σ exp(x − top) over whole vectors, and, where `kept` is given, the exponentials themselves.
+template <typename Type, bool KEEP>
+INLINE void add_exponentials(const typename Type::entry *x, float *kept, int64_t count, float top, floats &a, floats &b) {
+    int64_t i = 0;
+    for (; i + 2 * LANES <= count; i += 2 * LANES) {
+        floats p = exponential(Type::load(x + i) - top), q = exponential(Type::load(x + i + LANES) - top);
+        a += p;
+        b += q;
+        if (KEEP) *(floats *)(kept + i) = p, *(floats *)(kept + i + LANES) = q;
+    }
+    for (; i < count; i += LANES) {
+        floats p = exponential(Type::load(x + i) - top);
+        a += p;
+        if (KEEP) *(floats *)(kept + i) = p;
+    }
+}
+
+// One vector, whole or not, in which lane `target` (if it is one) is told apart: into `found`, not into the sum.
+template <typename Type, bool KEEP>
+INLINE void add_apart(
+    const typename Type::entry *x, float *kept, int64_t count, float top, int64_t target, floats &a, float &found
+) {
+    floats v = count >= LANES ? Type::load(x) : load_some<Type>(x, count);
+    floats p = exponential(v - top);
+    if (KEEP) memcpy(kept, &p, std::min<int64_t>(count, LANES) * sizeof(float));
+    if (target >= 0 && target < LANES) {
+        found = p[target];
+        p[target] = 0.0f;
+    }
+    a += p;
+}
+
+// Σ exp(x − top) of a block without its target, which goes into `found`.
+template <typename Type, bool KEEP>
+INLINE float sum_block(
+    const typename Type::entry *x, float *kept, int64_t count, float top, int64_t target, float &found
+) {
+    floats a = {}, b = {};
+    int64_t whole = count / LANES * LANES, at = target >= 0 && target < count ? target / LANES * LANES : whole;
+    add_exponentials<Type, KEEP>(x, kept, std::min(at, whole), top, a, b);
+    if (at < count) add_apart<Type, KEEP>(x + at, kept + at, count - at, top, target - at, a, found);
+    if (at < whole) {
+        int64_t next = at + LANES;
+        add_exponentials<Type, KEEP>(x + next, kept + next, whole - next, top, a, b);
+        if (whole < count) add_apart<Type, KEEP>(x + whole, kept + whole, count - whole, top, -1, a, found);
+    }
+    return sum(a + b);
+}
+
+// The exponentials of a row, each block's shifted by its own maximum, turned into gradients.
+template <typename Type>
+INLINE void scale_row(
+    typename Type::entry *gradient, const float *kept, const float *maxima, int64_t classes, float top, float factor
+) {
+    for (int64_t start = 0; start < classes; start += BLOCK) {
+        float lower = maxima[start / BLOCK];
+        float by = lower == top ? factor : factor * expf(lower - top);
+        int64_t i = start, end = std::min(start + BLOCK, classes);
+        for (; i + LANES <= end; i += LANES) Type::store(gradient + i, *(const floats *)(kept + i) * by);
+        if (i < end) {
+            floats v = {};
+            memcpy(&v, kept + i, (end - i) * sizeof(float));
+            store_some<Type>(gradient + i, end - i, v * by);
+        }
+    }
+}
+
+template <typename Type, bool GRADIENT> INLINE void one_row(const Call &call, int64_t row, const Scratch &scratch) {
+    typedef typename Type::entry entry;
+    const entry *x = (const entry *)call.logits + row * call.stride;
+    entry *gradient = GRADIENT ? (entry *)call.gradient + row * call.classes : nullptr;
+    int64_t target = call.target[row];
+    if (call.counted && !call.counted[row]) {
+        call.loss[row] = 0.0f;
+        if (GRADIENT) memset(gradient, 0, call.classes * sizeof(entry));
+        return;
+    }
+    float *kept = sizeof(entry) == sizeof(float) && GRADIENT ? (float *)gradient : scratch.exponentials;
+    float top = -INFINITY, at_target = 0.0f;
+    double others = 0.0;
+    for (int64_t start = 0; start < call.classes; start += BLOCK) {
+        int64_t count = std::min(BLOCK, call.classes - start), here = target - start;
+        float block_top = largest_of<Type>(x + start, count), found = -1.0f;
+        // a block of −inf alone: exp(−inf − 0) is 0, exp(−inf − −inf) would be NaN
+        float shift = block_top == -INFINITY ? 0.0f : block_top;
+        double part = sum_block<Type, GRADIENT>(x + start, kept + start, count, shift, here, found);
+        scratch.maxima[start / BLOCK] = shift == block_top ? block_top : top;
+        if (block_top > top) {
+            float down = expf(top - block_top);
+            others *= down, at_target *= down, top = block_top;
+        } else if (block_top < top) {
+            float down = expf(shift - top);
+            part = shift == block_top ? part * down : part, found *= down;
+        }
+        others += part;
+        if (here >= 0 && here < count) at_target = found;
+    }
+    double total = others + (double)at_target;
+    float x_t = Type::one(x[target]);
+    // with the target on top its exponential is 1, and log1p keeps the digits of a loss near 0
+    float loss = x_t == top ? log1pf((float)others) : logf((float)total) + (top - x_t);
+    call.loss[row] = weighted(call, row, std::isinf(top) ? NAN : loss);
+    if (!GRADIENT) return;
+    float scale = scale_of(call, row), factor = (float)((double)scale / total);
+    scale_row<Type>(gradient, kept, scratch.maxima, call.classes, top, factor);
+    store_some<Type>(gradient + target, 1, all(-(float)(others / total) * scale));
+}
+
+#include "few_classes.h"
+
+template <typename Type, bool GRADIENT> static void all_rows(const Call &call) {
+    int64_t vectors = (call.classes + LANES - 1) / LANES * LANES, blocks = call.classes / BLOCK + 1;
+    bool few = call.classes <= FEW;
+#pragma omp parallel num_threads(call.threads) if (call.threads > 1)
+    {
+        // a page more than asked: rows of 2ⁿ bytes would share cache sets with the logits
+        float *memory = (float *)malloc((vectors + blocks + 1024) * sizeof(float));
+        Scratch scratch = {memory, memory + vectors};
+#pragma omp for schedule(static)
+        for (int64_t group = 0; group < (call.rows + LANES - 1) / LANES; group++) {
+            int64_t first = group * LANES, last = std::min(first + LANES, call.rows);
+            if (few && last - first == LANES)
+                sixteen_rows<Type, GRADIENT>(call, first);
+            else
+                for (int64_t row = first; row < last; row++) one_row<Type, GRADIENT>(call, row, scratch);
+        }
+        free(memory);
+    }
+}
+
+extern "C" void cross_entropy_rows(const Call *call) {
+    if (call->bfloat16)
+        call->gradient ? all_rows<BFloat16, true>(*call) : all_rows<BFloat16, false>(*call);
+    else
+        call->gradient ? all_rows<Float32, true>(*call) : all_rows<Float32, false>(*call);
+}

@@ -1,0 +1,95 @@
+// Sixteen numbers at a time in GCC's vector types, which every processor's own vectors carry: loads, stores, exp, sums.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#define INLINE static inline __attribute__((always_inline))
+
+constexpr int LANES = 16;
+
+// aligned as their entries are: rows of an odd number of classes start anywhere; may_alias: they lie on tensors
+typedef float floats __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t ints __attribute__((vector_size(64), aligned(4), may_alias));
+typedef uint32_t words __attribute__((vector_size(64), aligned(4), may_alias));
+typedef uint16_t halves __attribute__((vector_size(32), aligned(2), may_alias));
+
+INLINE floats all(float x) { return x - floats{}; }
+
+// NaN in `a` is passed over; it shows in the exponentials instead
+INLINE floats larger(floats a, floats b) { return a > b ? a : b; }
+
+INLINE float largest(floats v) {
+    float found = v[0];
+    for (int i = 1; i < LANES; i++) found = v[i] > found ? v[i] : found;
+    return found;
+}
+
+// as a tree, so that the depth of the sum stays log2(16)
+INLINE float sum(floats v) {
+    float part[LANES];
+    memcpy(part, &v, sizeof part);
+    for (int step = LANES / 2; step; step /= 2)
+        for (int i = 0; i < step; i++) part[i] += part[i + step];
+    return part[0];
+}
+
+// exp(t) for t ≤ 0, relative error below 2 units of 2⁻²⁴, gradual underflow included; NaN stays NaN.
+// Argument reduced by ln 2 in two parts, then Cephes' polynomial for expf (S. Moshier, 1992).
+INLINE floats exponential(floats t) {
+    t = t < all(-104.0f) ? all(-104.0f) : t;
+    floats shifted = t * 1.44269504f + 12582912.0f;  // 1.5 · 2²³: rounds to an integer in the low bits
+    ints n = (ints)shifted - 0x4B400000;
+    floats k = shifted - 12582912.0f;
+    floats r = t - k * 0.693359375f + k * 2.12194440e-4f;
+    floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    ints half = n >> 1;  // 2ⁿ as two factors: n reaches −150, where one would be no normal number
+    return p * (floats)((half + 127) << 23) * (floats)((n - half + 127) << 23);
+}
+
+// How an entry of a tensor is read and written; arithmetic is float32.
+struct Float32 {
+    typedef float entry;
+    INLINE floats load(const entry *x) { return *(const floats *)x; }
+    INLINE float one(entry x) { return x; }
+    INLINE void store(entry *x, floats v) { *(floats *)x = v; }
+};
+
+struct BFloat16 {
+    typedef uint16_t entry;
+    INLINE floats load(const entry *x) {
+        return (floats)(__builtin_convertvector(*(const halves *)x, words) << 16);
+    }
+    INLINE float one(entry x) {
+        uint32_t bits = (uint32_t)x << 16;
+        float found;
+        memcpy(&found, &bits, sizeof found);
+        return found;
+    }
+    // to nearest, ties to even; the carry of a NaN's bits would make it an infinity
+    INLINE void store(entry *x, floats v) {
+        words bits = (words)v, nan = (words)(v != v);
+        words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+        *(halves *)x = __builtin_convertvector((rounded & ~nan) | (nan & 0x7fc0), halves);
+    }
+};
+
+// fewer than LANES entries; the lanes behind them hold −inf
+template <typename Type> INLINE floats load_some(const typename Type::entry *x, int64_t count) {
+    float wide[LANES];
+    for (int i = 0; i < LANES; i++) wide[i] = i < count ? Type::one(x[i]) : -INFINITY;
+    floats found;
+    memcpy(&found, wide, sizeof wide);
+    return found;
+}
+
+template <typename Type> INLINE void store_some(typename Type::entry *x, int64_t count, floats v) {
+    typename Type::entry narrow[LANES];
+    Type::store(narrow, v);
+    memcpy(x, narrow, count * sizeof narrow[0]);
+}
