@@ -1,0 +1,31 @@
+"""PyTorch's own linear cross-entropy, in chunks of rows with the gradients made in the forward pass."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from harness import implementation
+
+
+@implementation("linear_torch_native", loss="linear_cross_entropy", targets=("index",), requires=("torch>=2.13",))
+def linear_torch_native(
+    input: torch.Tensor,
+    linear_weight: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    linear_bias: torch.Tensor | None = None,
+    weight: torch.Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+) -> torch.Tensor:
+    """``F.linear_cross_entropy`` with ``nn.LinearCrossEntropyOptions()``: chunks and accumulation as torch chooses.
+
+    ``label_smoothing`` and probability targets are not offered: torch then computes all logits at once, with a warning,
+    which is `linear_torch`. Arguments are otherwise those of `linear_torch`.
+    """
+    return F.linear_cross_entropy(
+        input, linear_weight, target, linear_bias=linear_bias, weight=weight, reduction=reduction,
+        ignore_index=ignore_index, options=nn.LinearCrossEntropyOptions(),
+    )  # fmt: skip
