@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness import cli_claims, cli_reports, cli_search
+from harness import cli_claims, cli_fit, cli_reports, cli_search
 from harness.core.errors import HarnessError, InternalError, UsageError
 from harness.core.status import EXIT_FAULT
 from harness.runner.asked import Asked
@@ -166,6 +166,7 @@ def doctor(
 cli_reports.register(app, _console)
 cli_search.register(app, _console)
 cli_claims.register(app, _console)
+cli_fit.register(app, _console)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ Say = Callable[[Mapping[str, Any]], None]
 UPPER_JOBS: Mapping[str, str] = MappingProxyType(
     {
         "claims": "harness.claims.job:answer",
+        "fit": "harness.worker.fitting:probe_or_try",
         "train": "harness.training.job:train",
         "train_reference": "harness.training.job:train_reference",
     }

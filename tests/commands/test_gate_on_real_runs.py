@@ -35,7 +35,7 @@ def mine(logits, target, *, reduction="mean"):
     return F.cross_entropy(logits, target, reduction=reduction)
 """
 PLANTED = "extra = len(logits) // 20; F.cross_entropy(logits[:extra], target[:extra])"
-#: On a busy machine a run may have to say that its verdicts are invalid, or that it could not tell: then once more.
+#: On a busy machine a run may have to say that its verdicts are invalid, or that it could not tell: then longer.
 _ATTEMPTS = 4
 
 
@@ -82,8 +82,8 @@ def gated(new: Path, old: Path) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def honest(folder) -> Path:
     """A run that can be held against itself: its self-check saw 5 %, and its intervals are narrow enough."""
-    for _ in range(_ATTEMPTS):
-        path = a_run(folder)
+    for attempt in range(_ATTEMPTS):
+        path = a_run(folder, seconds=3.0 * 2**attempt)
         if gated(path, path)[0] == 0:
             return path
     pytest.fail(f"{_ATTEMPTS} runs could tell nothing on this machine: {gated(path, path)[1]}")
@@ -96,8 +96,8 @@ def test_a_run_against_itself_passes(honest):
 
 
 def test_a_planted_five_per_cent_fails_and_names_the_cells(honest, folder):
-    for _ in range(_ATTEMPTS):
-        code, text = gated(a_run(folder, planted=PLANTED), honest)
+    for attempt in range(_ATTEMPTS):
+        code, text = gated(a_run(folder, planted=PLANTED, seconds=3.0 * 2**attempt), honest)
         if text.count("regression  mine on cross_entropy/") == 2:
             break
     assert code == 1, text
