@@ -64,6 +64,9 @@ def run(
     only: Annotated[Only | None, typer.Option(help="Judge only, or time only what a short judgement admits.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Finish the run in this folder.")] = None,
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="Run part I of N.")] = None,
+    capture: Annotated[
+        Path | None, typer.Option(help="Keep the logits that training met in this .npz, for regime captured:FILE.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")] = False,
     quiet: Quiet = False,
     json: Annotated[
@@ -76,7 +79,7 @@ def run(
     console, events = (Console(stderr=True), sys.stdout) if json else (_console(), None)
 
     if resume is not None:
-        if suite or implementation or device or only or shard:
+        if suite or implementation or device or only or shard or capture:
             raise UsageError("--resume takes up a run as it was: it goes with no suite and no other choice")
         raise typer.Exit(command.resume(resume, console=console, quiet=quiet, events=events))
     if suite is None:
@@ -86,6 +89,7 @@ def run(
         device=_device(device),
         only=only.value if only else None,
         shard=_shard(shard),
+        capture=None if capture is None else str(capture),
     )
     raise typer.Exit(command.run(suite, asked, out=out, dry_run=dry_run, console=console, quiet=quiet, events=events))
 

@@ -33,6 +33,7 @@ from harness.store import RunFolder
 from harness.suite.estimate import estimate
 from harness.suite.load import load_suite
 from harness.suite.model import Suite
+from harness.training.running import Trainer, Training, trained_for
 from harness.worker.process import ProcessWorkers, Workers
 
 #: What shells report for a program ended by Ctrl-C.
@@ -62,9 +63,10 @@ def run(
     if dry_run:
         _print_plan(console, plan, summary)
         return 0
+    training = trained_for(suite, asked)
     with RunFolder.create(out, suite.name, _header(suite, asked, plan, found)) as folder:
         display = Display(console=console, quiet=quiet, events=events)
-        return _into(folder, suite, plan, workers, display, summary)
+        return _into(folder, plan, workers, display, summary, training)
 
 
 def resume(
@@ -97,20 +99,24 @@ def resume(
         kept = len(folder.done)
         summary = f"{_summary(suite, plan)}\nresuming {folder.path}: {kept} outcomes are there already"
         display = Display(console=console, quiet=quiet, events=events)
-        return _into(folder, suite, plan, workers, display, summary)
+        return _into(folder, plan, workers, display, summary, trained_for(suite, asked))
 
 
-def _into(folder: RunFolder, suite: Suite, plan: Plan, workers: Workers, display: Display, summary: str) -> int:
+def _into(folder: RunFolder, plan: Plan, workers: Workers, display: Display, summary: str, training: Training) -> int:
     """Execute ``plan`` into ``folder``, then derive the reports and print the closing table."""
     started = time.monotonic()
     with display.listener() as shown:
         record = Record(folder, shown, folder.outcomes())
         judged, timed = count_work(plan)
-        shown.planned(judged=judged, timed=timed, summary=summary)
+        runs = len(training) * len(plan.implementations)
+        shown.planned(judged=judged + runs, timed=timed, summary=summary)
         _say_missing_device(plan, shown.note)
         try:
             observe_all(plan, workers, record, shown, folder.header.get("semantics") or {})
             execute(plan, workers, record, shown)
+            trainer = Trainer(plan, workers, record, shown)
+            for setup, capture in training.items():
+                trainer.train(setup, capture)
         except KeyboardInterrupt:
             return _interrupted(folder, display, shown)
     code = exit_code(record.statuses())
@@ -184,7 +190,11 @@ def _summary(suite: Suite, plan: Plan) -> str:
     rough = estimate(suite, plan.cases, families(), implementations=len(plan.implementations))
     baselines = ", ".join(dict.fromkeys(one.name for one in plan.baselines.values()))
     told = f"implementations: {names}; baseline {baselines or 'none'}"
-    return f"suite {suite.name}: {suite.description}\n{rough.line()}\n{told}"
+    lines = [rough.line()] if plan.cases else []
+    if suite.training:
+        count = sum(len(entry.seeds) * max(1, len(entry.classes)) for entry in suite.training)
+        lines.append(f"{count} workloads to train with each, and eleven reference runs of each workload")
+    return "\n".join([f"suite {suite.name}: {suite.description}", *lines, told])
 
 
 def _say_missing_device(plan: Plan, note: Any) -> None:

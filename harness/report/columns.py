@@ -130,6 +130,29 @@ TIMING = (
     _c("timed_seconds", "float", "time spent timing this row", "s", "seconds"),
 )  # fmt: skip
 
+TRAINING = (
+    _c("training_steps", "int", "steps trained", "steps", "training_steps"),
+    _c("training_ratio", "float", "largest departure ÷ what rounding explains; above 1 fails", "", "training_ratio"),
+    _c("training_sees", "float", "least relative error of the gradient that is caught there", "share", "training_sees"),
+    _c("training_losses_ratio", "float", "the same of the loss curve", "", "training_losses_ratio"),
+    _c("training_norms_ratio", "float", "the same of the gradient norms", "", "training_norms_ratio"),
+    _c("training_weights_ratio", "float", "the same of the final weights", "", "training_weights_ratio"),
+    _c("training_logits_ratio", "float", "the same of the logits of held-out examples", "", "training_logits_ratio"),
+    _c("training_accuracy_ratio", "float", "the same of the accuracy", "", "training_accuracy_ratio"),
+    _c("training_final_loss", "float", "mean loss of the last step", "unit of the loss", "training_final_loss"),
+    _c("training_baseline_final_loss", "float", "that of the oracle-backed baseline", "unit of the loss",
+       "training_baseline_final_loss"),
+    _c("training_accuracy", "float", "held-out examples right ÷ all", "share", "training_accuracy"),
+    _c("training_baseline_accuracy", "float", "that of the oracle-backed baseline", "share",
+       "training_baseline_accuracy"),
+    _c("training_step_ns", "float", "median time of a step, the first left out", "ns", "training_step_ns"),
+    _c("training_first_step_ns", "float", "first step, compilation included", "ns", "training_first_step_ns"),
+    _c("training_examples_per_s", "float", "examples of a step ÷ its median time; not interleaved with others",
+       "examples/s", "training_examples_per_s"),
+    _c("training_peak_bytes", "int", "peak memory of one step above network and inputs", "bytes",
+       "training_peak_bytes"),
+)  # fmt: skip
+
 PROVENANCE = (
     _c(
         "reproduce",
@@ -145,7 +168,7 @@ PROVENANCE = (
     _c("run_path", "text", "folder that the row was read from"),
 )
 
-COLUMNS = (*IDENTITY, *AXES, *JUDGEMENT, *_accuracy("loss"), *_accuracy("gradient"), *TIMING, *PROVENANCE)
+COLUMNS = (*IDENTITY, *AXES, *JUDGEMENT, *_accuracy("loss"), *_accuracy("gradient"), *TIMING, *TRAINING, *PROVENANCE)
 
 
 def columns_page() -> str:
@@ -157,6 +180,7 @@ def columns_page() -> str:
         "Accuracy of the loss": _accuracy("loss"),
         "Accuracy of the gradient": _accuracy("gradient"),
         "Speed and memory": TIMING,
+        "Training": TRAINING,
         "Where it comes from": PROVENANCE,
     }
     parts: list[str] = []

@@ -15,7 +15,7 @@ import pandas as pd
 from harness.core.case import DTYPES, PASSES, REDUCTIONS, Case
 from harness.core.errors import RunFolderError
 from harness.core.outcome import Outcome
-from harness.report.columns import AXES, CHECKS, COLUMNS, STATUS_ORDER, TIMING, Column
+from harness.report.columns import AXES, CHECKS, COLUMNS, STATUS_ORDER, TIMING, TRAINING, Column
 from harness.report.rows import GRADES, Row, collect, number, value_of, weakest
 from harness.report.text import shape_text
 from harness.store import Run, read_run, resolve_run
@@ -27,7 +27,9 @@ _TIMED = tuple(column for column in TIMING if column.metric and column.metric !=
 _ALONE = ("peak_bytes", "saved_bytes", "first_call_ns")
 _BY_METRIC = {column.metric: column for column in _TIMED}
 _ALONE_BY_METRIC = {name: _BY_METRIC[name] for name in _ALONE}
-_NOTHING = {column.name: "" if column.dtype == "text" else None for column in _TIMED}
+_TRAINED_BY_METRIC = {column.metric: column for column in TRAINING}
+_JUDGED_BY_METRIC = {**_ALONE_BY_METRIC, **_TRAINED_BY_METRIC}
+_NOTHING = {column.name: "" if column.dtype == "text" else None for column in (*_TIMED, *TRAINING)}
 _ACCURACY = ("error", "budget", "ratio", "ulp_error", "region", "expected", "found")
 
 
@@ -92,7 +94,7 @@ def _record(row: Row, notices: list[str]) -> dict[str, Any]:
         "timed_seconds": _value(timed, "seconds", "float", row, notices),
         "reproduce": str(judged.metrics["reproduce"]) if judged else "",
     }  # fmt: skip
-    for outcome, wanted in ((timed, _BY_METRIC), *((outcome, _ALONE_BY_METRIC) for outcome in reversed(row.judged))):
+    for outcome, wanted in ((timed, _BY_METRIC), *((outcome, _JUDGED_BY_METRIC) for outcome in reversed(row.judged))):
         # memory and first call are measured while judging, so that a row which is not timed may have them too
         for metric, value in outcome.metrics.items() if outcome is not None else ():
             if metric in wanted:

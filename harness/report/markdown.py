@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.core.outcome import Outcome
 from harness.core.status import Status
-from harness.report import tables
+from harness.report import tables, training
 from harness.report.memory import memory_lines
 from harness.report.rows import GRADES, Row, collect, implementations
 from harness.report.text import (
@@ -40,7 +40,7 @@ def report_markdown(run: Run) -> str:
     names, groups = implementations(rows), tables.speed_groups(rows)
     parts = [
         _head(run, rows), _summary(rows, groups), _matrix(rows, names), _stability(rows, names), *_speed(groups, names),
-        _memory(groups, names), _findings("Findings", tables.faults(rows), "Nothing at fault."),
+        _memory(groups, names), _training(rows), _findings("Findings", tables.faults(rows), "Nothing at fault."),
         _findings("Declared differences", tables.declared(rows), "None."), _environment(run),
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -170,6 +170,14 @@ def _memory(groups: Sequence[tables.Group], names: Sequence[str]) -> str:
     )
     head = ["shape", "dtype", "where", *map(inline, shown)]
     return f"## Memory, first call and roofline\n\n{note}\n\n" + table(head, body, 3)
+
+
+def _training(rows: Sequence[Row]) -> str:
+    lines = training.training_table(rows)
+    if not lines:
+        return ""
+    body = [[inline(cell) for cell in line] for line in lines]
+    return f"## {training.TITLE}\n\n{table(training.HEAD, body, 3)}\n\n{training.NOTE}."
 
 
 def _findings(title: str, outcomes: Sequence[Outcome], none: str) -> str:

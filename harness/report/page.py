@@ -20,6 +20,7 @@ from harness.report.page_data import chart_data
 from harness.report.page_observed import observed_section
 from harness.report.page_semantics import noise_section, semantics_section
 from harness.report.page_speed import chart_section, memory_section, speed_section
+from harness.report.page_training import training_section
 from harness.report.page_verdicts import (
     declared_section,
     environment_section,
@@ -104,6 +105,7 @@ def _sections(
         charts["pareto"],
         memory_section(groups, names, facets.mark),
         charts["first"],
+        training_section(rows),
         declared_section(rows, facets.mark),
         noise_section(run, rows),
         environment_section(run),

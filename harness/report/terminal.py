@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.core.outcome import Outcome
 from harness.core.status import FAULTS, Status
-from harness.report import tables
+from harness.report import tables, training
 from harness.report.memory import MemoryLine, memory_lines
 from harness.report.rows import GRADES, Row, collect, implementations
 from harness.report.text import (
@@ -65,6 +65,7 @@ def _render(console: Console, run: Run) -> None:
         _speed(console, group, names, width)
     _memory(console, memory_lines(groups), names, width)
     _untimed(console, rows, width)
+    _training(console, rows, width)
     _summary(console, tables.summaries(rows, groups), width)
     _notes(console, run, width)
 
@@ -181,6 +182,20 @@ def _untimed(console: Console, rows: Sequence[Row], width: int) -> None:
     for (device, pass_, name), statuses in found.items():
         table.add_row(*(Text(clip(plain(text), 30)) for text in (device, pass_, name)), statuses_text(statuses))
     _print(console, table, "cells judged, not timed", width)
+    console.print()
+
+
+def _training(console: Console, rows: Sequence[Row], width: int) -> None:
+    lines = training.training_table(rows)
+    if not lines:
+        return
+    table = _table()
+    for place, title in enumerate(training.HEAD):
+        table.add_column(title, overflow="fold", justify="left" if place < 3 else "right")
+    for line in lines:
+        table.add_row(*(Text(clip(cell, 30)) for cell in line))
+    _print(console, table, training.TITLE, width)
+    console.print(Text(f"  {training.NOTE}", style="dim"), width=width)
     console.print()
 
 

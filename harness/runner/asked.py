@@ -18,3 +18,4 @@ class Asked:
     grade: str | None = None
     fail_fast: bool = False
     thorough: bool = False
+    capture: str | None = None

@@ -20,6 +20,8 @@ from harness.worker.process import Workers
 
 #: A worker is held to this share of the memory available at the start; the rest is the parent's and the system's.
 MEMORY_SHARE = 0.9
+#: The loss that the workloads of a suite train with.
+TRAINED = "cross_entropy"
 
 
 def cases_of(suite: Suite, asked: Asked) -> tuple[Case, ...]:
@@ -39,7 +41,7 @@ def build_plan(suite: Suite, cases: Sequence[Case], asked: Asked, workers: Worke
     patterns = asked.implementations or suite.implementations
     found = survey(workers, (*patterns, suite.baseline), cwd)
     chosen_baseline = _baseline(found, suite.baseline)
-    losses = {case.loss: None for case in cases}
+    losses = {case.loss: None for case in cases} | ({TRAINED: None} if suite.training else {})
     chosen = [i for i in found.select(patterns) if i.loss in losses or asked.implementations or i.failed]
     if asked.implementations and any(i.loss in losses for i in chosen):
         # what was asked by name says which of the suite's losses are meant

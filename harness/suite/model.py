@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from harness.core.case import Scalar
+from harness.suite.workloads import TrainingEntry
 
 #: Name → summary of every check a suite may ask for.
 CHECKS: Mapping[str, str] = MappingProxyType(
@@ -118,7 +119,8 @@ class Suite:
     """A validated suite file.
 
     ``checks`` is empty for ``none``; ``timing`` is None for ``none`` (cells are judged only). ``text`` is the file as
-    read, kept in the run folder. :func:`harness.suite.expand` makes the cases of ``entries``.
+    read, kept in the run folder. :func:`harness.suite.expand` makes the cases of ``entries``; ``training`` holds the
+    workloads to train.
     """
 
     name: str
@@ -133,3 +135,4 @@ class Suite:
     limits: Limits
     source: Path
     text: str
+    training: tuple[TrainingEntry, ...] = ()

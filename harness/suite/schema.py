@@ -1,8 +1,8 @@
 """The suite file's schema: pydantic inside, plain dataclasses out, every problem of a file told at once.
 
-Top level: ``suite``, ``description``, ``baseline``, ``implementations``, ``checks``, ``cases``, ``timing`` (a mapping,
-or ``none``: cells are judged only), ``grade``, ``gate``, ``limits``. An entry of ``cases`` has the axes of its loss
-family; ``shape`` may stand in place of ``batch`` and ``classes``.
+Top level: ``suite``, ``description``, ``baseline``, ``implementations``, ``checks``, ``cases``, ``training``,
+``timing`` (a mapping, or ``none``: cells are judged only), ``grade``, ``gate``, ``limits``. An entry of ``cases`` has
+the axes of its loss family; ``shape`` may stand in place of ``batch`` and ``classes``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from harness.suite.fields import Text, as_list, entry_model
 from harness.suite.model import CELL_CHECKS, CHECKS, SHAPE, AxisValue, Budget, Entry, Gate, Limits, Suite, Timing
 from harness.suite.problems import Problem, closest, found_text, key_path, suite_error
 from harness.suite.sizes import parse_bytes
+from harness.suite.training import training_of
 from harness.suite.validate import problem_at, read_mapping
 from harness.suite.yaml_text import Document, KeyPath
 
@@ -25,6 +26,8 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 _REFERENCE = r"^([\w.*?!\[\]+-]+|[\w.]+:[A-Za-z_][\w.]*|[^:]+\.py(:[A-Za-z_][\w.]*)?)$"
 _ONE_REFERENCE = r"^([\w.+-]+|[\w.]+:[A-Za-z_][\w.]*|[^:]+\.py:[A-Za-z_][\w.]*)$"
 _REFERENCES = "a name or glob, module:callable, path.py:callable or path.py; one or a list"
+
+_CASES = "a list of entries, each a mapping of axes (or a list under training)"
 
 _Positive = Annotated[float, Field(gt=0)]
 _TextModel = TypeVar("_TextModel", bound=Text)
@@ -73,7 +76,10 @@ class SuiteText(Text):
             description=f"{', '.join(CHECKS)} (one or a list), all, or none", default_factory=lambda: list(CELL_CHECKS)
         ),
     ]
-    cases: Annotated[list[Any], Field(min_length=1, description="a list of entries, each a mapping of axes")]
+    cases: Annotated[
+        list[Any], Field(min_length=1, description="a list of entries, each a mapping of axes", default_factory=list)
+    ]
+    training: Annotated[list[Any], Field(description="a list of workloads to train", default_factory=list)]
     timing: Annotated[
         dict[str, Any] | Literal["none"], Field(description="a mapping, or none (judge only)", default_factory=dict)
     ]
@@ -145,6 +151,9 @@ def suite_of(document: Document, families: Mapping[str, Family]) -> Suite:
     limits = _section(LimitsText, sections["limits"], "limits", document, problems)
     budgets = _budgets(document, sections["gate"], problems)
     entries = _entries(document, families, problems)
+    training = training_of(document, problems)
+    if "cases" not in document.values and "training" not in document.values:
+        problems.append(Problem(line=document.line(()), key="cases", found="no such key", allowed=_CASES))
     if problems or top is None or gate is None or limits is None:
         raise suite_error(document.source, problems)
     return Suite(
@@ -154,12 +163,13 @@ def suite_of(document: Document, families: Mapping[str, Family]) -> Suite:
         implementations=tuple(dict.fromkeys(top.implementations)),
         checks=tuple(dict.fromkeys(top.checks)),
         entries=entries,
-        timing=None if timing is None else Timing(**timing.model_dump()),
+        timing=None if timing is None or not entries else Timing(**timing.model_dump()),
         grade=top.grade,
         gate=Gate(**gate.model_dump(exclude={"budgets"}), budgets=budgets),
         limits=Limits(seconds_per_call=limits.seconds_per_call, memory_bytes=limits.memory),
         source=document.source,
         text=document.text,
+        training=training,
     )
 
 
