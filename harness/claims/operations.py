@@ -33,6 +33,8 @@ OPERATIONS: Mapping[str, Callable[..., Tensor]] = {
     "cross_entropy": F.cross_entropy,
     "nll_loss": F.nll_loss,
     "kl_div": F.kl_div,
+    "binary_cross_entropy": F.binary_cross_entropy,
+    "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
     "mse_loss": F.mse_loss,
     "broadcast_mse": _broadcast_mse,
     "log_softmax": lambda x, *, dim: torch.log_softmax(x, dim),
