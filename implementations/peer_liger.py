@@ -20,6 +20,9 @@ _STRIDED = (
     "where classes do not lie side by side the kernel gets a contiguous copy, which inside the function requires "
     "no grad: no gradient is made, and the copy of the logits is returned as if it were one"
 )
+_IN_HALF = (
+    "gradients of weight and bias are added up over the chunks in the tensors' own half precision (accum_dtype=None)"
+)
 _NO_ROWS = "the mean over no rows is 0, where torch gives NaN"
 _INTERPRETER_WEIGHT = "the kernel calls .to() on a scalar that the interpreter hands it as a Python float"
 _INTERPRETER_BFLOAT16 = "the interpreter multiplies bfloat16 values as integers (element_mul_kernel)"
@@ -69,6 +72,16 @@ def liger(
     dtypes=_DTYPES,
     targets=("index",),
     requires=_REQUIRES,
+    expect={
+        "*[weight!=none,device=triton-interpreter]": _INTERPRETER_WEIGHT,
+        "stability|options[ignored=1,reduction=mean]": _NO_ROWS,
+        "grad_output[variant=twice]": "a second backward scales the gradients that the first one returned, in place",
+        "grad_output[variant=requires_linear_*]": (
+            "where hidden requires no grad, no gradient is made of the weight and the bias either"
+        ),
+        "relations[dtype=float16]": _IN_HALF,
+        "gradient[dtype=bfloat16|float16,device=cuda]": _IN_HALF,
+    },
 )
 def liger_linear(
     hidden: torch.Tensor,

@@ -25,7 +25,7 @@ PEERS = {
     "quack_linear": ("linear_cross_entropy", "quack-kernels>=0.2"),
     "flash_attention": ("cross_entropy", "flash-attn>=2.5"),
     "apex": ("cross_entropy", "apex @ git+https://github.com/NVIDIA/apex.git"),
-    "transformer_engine": ("cross_entropy", "transformer-engine>=2.2"),
+    "transformer_engine": ("cross_entropy", "transformer-engine[pytorch]>=2.2"),
     "unsloth": ("cross_entropy", "unsloth>=2026.10"),
     "torchtune": ("cross_entropy", "torchtune>=0.4"),
     "optax": ("cross_entropy", "optax>=0.2.3"),

@@ -14,9 +14,11 @@ from harness.losses.cross_entropy.oracle import grad_logits_of
 from harness.losses.cross_entropy.truth import reduce_losses
 from harness.losses.linear_cross_entropy.budget import (
     GRADIENT_GRADES,
+    common_factor,
     finished,
     logit_gradient_budget,
     loss_budgets,
+    product_budget,
 )
 from harness.losses.linear_cross_entropy.logits import Chunk, LinearRules, chunks
 from harness.losses.linear_cross_entropy.problem import LinearProblem
@@ -43,6 +45,9 @@ class Sums:
         self.bias = np.zeros(classes, dtype=problem.rows.real)
         self.weight_budgets = {grade: np.zeros((classes, features)) for grade in GRADIENT_GRADES}
         self.bias_budgets = {grade: np.zeros(classes) for grade in GRADIENT_GRADES}
+        # squares of what half precision may round, for sums of independent roundings
+        self.weight_squares = np.zeros((classes, features))
+        self.bias_squares = np.zeros(classes)
 
     def add(self, problem: LinearProblem, chunk: Chunk, gradient: Array) -> None:
         """Take the gradient (k, C) of a chunk's logits into account."""
@@ -53,6 +58,20 @@ class Sums:
         """Add what ``grade`` allows of a chunk's gradient, ``budget`` (k, C)."""
         self.weight_budgets[grade] += budget.T @ problem.hidden_size[chunk.where]
         self.bias_budgets[grade] += budget.sum(axis=0)
+
+    def allow_independent(self, problem: LinearProblem, chunk: Chunk, budget: Array) -> None:
+        """Add the squares of ``budget`` (k, C), whose errors are independent from row to row."""
+        self.weight_squares += (budget**2).T @ problem.hidden_size[chunk.where] ** 2
+        self.bias_squares += (budget**2).sum(axis=0)
+
+    def narrow(self) -> None:
+        """Let independent roundings add up as the square root, where that is less than their sum."""
+        for budgets, squares in (
+            (self.weight_budgets, self.weight_squares),
+            (self.bias_budgets, self.bias_squares),
+        ):
+            narrower = budgets["tight"] + 8.0 * np.sqrt(squares)
+            budgets["standard"] = np.maximum(budgets["tight"], np.minimum(budgets["standard"], narrower))
 
 
 class Judge:
@@ -98,17 +117,31 @@ class Judge:
         gradient = grad_logits_of(chunk.piece.rows, chunk.piece.mass, chunk.piece.scale)
         gradient[~chunk.piece.counted] = np.nan
         size = np.abs(plain_float(gradient))
-        to_hidden: dict[str, Array] = {}
-        for grade in GRADIENT_GRADES:
-            budget = logit_gradient_budget(chunk, self._problem, self._rules, grade, gradient)
-            if self._sums is not None:
-                self._sums.allow(self._problem, chunk, grade, budget + self._rules.weight * size)
-            if "logits" in self._found:
-                to_hidden[grade] = (budget + self._rules.hidden * size) @ self._problem.weight_size
+        budgets = {
+            grade: logit_gradient_budget(chunk, self._problem, self._rules, grade, gradient)
+            for grade in GRADIENT_GRADES
+        }
         if self._sums is not None:
             self._sums.add(self._problem, chunk, gradient)
+            for grade, budget in budgets.items():
+                self._sums.allow(self._problem, chunk, grade, budget + self._rules.weight * size)
+            if self._narrows(chunk):
+                self._sums.allow_independent(self._problem, chunk, budgets["standard"])
         if "logits" in self._found:
-            self._hidden(chunk, gradient @ self._problem.weight, to_hidden)
+            self._to_hidden(chunk, gradient, budgets)
+
+    def _narrows(self, chunk: Chunk) -> bool:
+        """Whether roundings to half precision may be taken for independent."""
+        return self._rules.independent and self._rules.rows.rounds and chunk.piece.mass.spread is None
+
+    def _to_hidden(self, chunk: Chunk, gradient: Array, budgets: Mapping[str, Array]) -> None:
+        truth, common, column = gradient @ self._problem.weight, None, chunk.piece.mass.column
+        if self._narrows(chunk) and column is not None:
+            own = gradient[np.arange(len(gradient)), column][:, None] * self._problem.weight[column]
+            factor = common_factor(budgets["standard"], gradient, column)
+            common = factor[:, None] * np.abs(plain_float(truth - own))
+        allowed = product_budget(gradient, budgets, self._problem.weight_size, depth=self._rules.hidden, common=common)
+        self._hidden(chunk, truth, allowed)
 
     def _hidden(self, chunk: Chunk, truth: Array, budgets: Mapping[str, Array]) -> None:
         where, features = chunk.where, truth.shape[1]
@@ -129,6 +162,8 @@ class Judge:
         self._tally("grad_input", "ignored").add(exact, {"standard": partial(np.zeros, found.shape)})
 
     def _judge_parameters(self, sums: Sums) -> None:
+        if sums.bias_squares.any():
+            sums.narrow()
         for name, truth, budgets in (
             ("linear_weight", sums.weight, sums.weight_budgets),
             ("linear_bias", sums.bias, sums.bias_budgets),

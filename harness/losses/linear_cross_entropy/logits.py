@@ -41,12 +41,14 @@ class LinearRules:
     """What the budgets of one case rest on: cross-entropy's own, and k u of each of the three products.
 
     ``logits`` sums over H, ``hidden`` (the gradient of hidden) over C, ``weight`` (that of weight and bias) over N.
+    ``independent``: inputs are drawn independently, so that roundings are independent too.
     """
 
     rows: Rules
     logits: float
     hidden: float
     weight: float
+    independent: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +77,10 @@ def linear_rules(case: Case, rounding_ulps: float) -> LinearRules:
     """The rules of ``case``."""
     rows = rules_for(case, case.batch, rounding_ulps)
     terms = {"logits": case.features + 2.0, "hidden": case.classes + 1.0, "weight": case.batch + 1.0}
-    if independent(case.regime):
+    drawn = independent(case.regime)
+    if drawn:
         terms = {name: min(count, 8.0 * sqrt(count)) for name, count in terms.items()}
-    return LinearRules(rows=rows, **{name: rows.u * count for name, count in terms.items()})
+    return LinearRules(rows=rows, independent=drawn, **{name: rows.u * count for name, count in terms.items()})
 
 
 def chunks(problem: LinearProblem, rules: LinearRules) -> Iterator[Chunk]:

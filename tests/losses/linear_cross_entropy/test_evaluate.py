@@ -112,6 +112,17 @@ def test_a_wrong_gradient_off_the_target_is_seen_through_both_products(dtype):
             assert evaluation.region("grad_input", "kept").worst["standard"].ratio > 1.0
 
 
+def test_thousands_of_rows_in_bfloat16_do_not_hide_a_gradient_of_zero():
+    case = case_of(batch=4096, features=8, classes=64, dtype="bfloat16", target="first")
+    inputs = build(case)
+    exact = truth(case, inputs)
+    gradients = {name: gradient.clone() for name, gradient in exact.gradients.items()}
+    gradients["linear_weight"][1:] = 0.0
+    found = evaluate(case, inputs, exact.loss, gradients).region("grad_linear_weight", "other")
+    assert found.worst["standard"].ratio > 1.0
+    assert worst(judged(case, plain)) <= 1.0
+
+
 def test_ignored_rows_must_have_a_gradient_of_exactly_zero():
     case = case_of(ignored=0.25)
     inputs, loss, gradients = answer(case, plain)
