@@ -9,34 +9,59 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
+from harness.checks.cases import OWN_CASES
 from harness.core.case import DTYPES, REDUCTIONS, Case
 from harness.core.family import Family
 from harness.inputs import catalogue
 
-#: What a cell is asked by: the cell checks, or one that asks about the call itself.
-QUESTIONS = ("cells", "grad_output", "side_effects", "targets", "repeatability")
+Question = tuple[Case, str]
+#: The question that asks a drawn cell by the cell checks; any other is a check, on a cell of its own.
+CELLS = "cells"
+#: Checks that are asked too: those which neither fill memory nor compile.
+OWN_CHECKS = tuple(name for name in OWN_CASES if name not in ("large_index", "composition"))
 #: Logits of one drawn cell; more take longer than they are worth in a search.
 MOST_ELEMENTS = 1 << 18
+#: Cells of up to this many logits may get further dimensions.
+_SMALL = 2000
+_DTYPES = ("float32", *(dtype for dtype in DTYPES if dtype != "float32"))
 _EDGES = sorted({(1 << power) + off for power in range(2, 17) for off in (-1, 0, 1)})
 
 
 @st.composite
-def cells(draw: st.DrawFn, family: Family, device: str) -> tuple[Case, str]:
-    """A case of ``family`` on ``device``, and one of :data:`QUESTIONS`; it may have no meaning (see ``refusal``)."""
+def plain_questions(draw: st.DrawFn, family: Family, device: str) -> Question:
+    """Any cell of ``family`` on ``device``, asked by the cell checks; it may have no meaning (see ``meaningless``)."""
+    return draw(cells(family, device)), CELLS
+
+
+@st.composite
+def own_questions(draw: st.DrawFn, family: Family, device: str) -> Question:
+    """A check of :data:`OWN_CHECKS` on a cell that it brings itself."""
+    dtype, check = draw(st.sampled_from(_DTYPES)), draw(st.sampled_from(OWN_CHECKS))
+    own = list(OWN_CASES[check](Case(loss=family.name, device=device, batch=4, classes=5, dtype=dtype), False))
+    if not own:
+        return draw(cells(family, device)), CELLS
+    return replace(draw(st.sampled_from(own)), seed=draw(st.integers(0, 7))), check
+
+
+@st.composite
+def cells(draw: st.DrawFn, family: Family, device: str) -> Case:
+    """A case of ``family`` on ``device``; it may have no meaning."""
     classes = draw(
         st.integers(1, 40) | st.sampled_from(_EDGES) | st.integers(1, 5000) | st.sampled_from((32000, 50257))
     )
     most = max(1, MOST_ELEMENTS // classes)
-    batch = draw(st.integers(0, min(9, most)) | st.integers(0, min(300, most)) | st.just(min(4097, most)))
+    batch = draw(
+        st.integers(0, min(9, most)) | st.integers(0, min(300, most)) | st.integers(min(4000, most), min(4200, most))
+    )
     case = Case(
         loss=family.name, device=device, batch=batch, classes=classes,
-        dtype=draw(st.sampled_from(("float32", *(d for d in DTYPES if d != "float32")))),
+        dtype=draw(st.sampled_from(_DTYPES)),
         regime=draw(st.just("normal") | st.sampled_from([r for r in _names(family, "regime") if "*" not in r])),
         pass_=draw(st.sampled_from(("forward_backward", "forward", "forward_no_grad"))),
         reduction=draw(st.sampled_from(("mean", *(r for r in REDUCTIONS if r != "mean")))),
         seed=draw(st.integers(0, 7)),
     )  # fmt: skip
-    return _with_options(draw, family, case), draw(st.just("cells") | st.sampled_from(QUESTIONS))
+    return _with_options(draw, family, case)
 
 
 def _with_options(draw: st.DrawFn, family: Family, case: Case) -> Case:
@@ -55,9 +80,9 @@ def _with_options(draw: st.DrawFn, family: Family, case: Case) -> Case:
         if name in known:
             changes[name] = draw(st.just(usual) | st.just(usual) | other)
     case = replace(case, **changes)  # type: ignore[arg-type]
-    if "classes" in known and case.elements <= 2000 and draw(st.sampled_from((False, False, True))):
-        case = replace(case, dims=tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))))
-    return case
+    # drawn whatever the size: a smaller case must not need more choices, or Hypothesis takes it for a more complex one
+    dims = draw(st.just([]) | st.just([]) | st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    return replace(case, dims=tuple(dims)) if "classes" in known and case.elements <= _SMALL else case
 
 
 def _names(family: Family, axis: str) -> tuple[str, ...]:
@@ -65,15 +90,16 @@ def _names(family: Family, axis: str) -> tuple[str, ...]:
     return () if found is None else found.allowed
 
 
-def simplicity(case: Case) -> tuple[int, ...]:
-    """What makes one failing cell simpler than another: fewer options away from default, then fewer logits."""
+def simplicity(case: Case, question: str) -> tuple[int, ...]:
+    """What makes one failing question simpler than another: a plain cell, fewer options away from default, fewer
+    logits."""
     plain = Case(loss=case.loss, device=case.device, batch=case.batch, classes=case.classes)
     away = sum(
         getattr(case, name) != getattr(plain, name)
         for name in ("dtype", "regime", "reduction", "target", "ignored", "weight", "ignore_index", "label_smoothing",
                      "layout", "grad_output", "dims", "seed", "pass_")
     )  # fmt: skip
-    return (away, case.elements, case.rows, case.classes, case.seed)
+    return (question != CELLS, away, case.elements, case.rows, case.classes, case.seed)
 
 
 def meaningless(family: Family, case: Case) -> bool:

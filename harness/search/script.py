@@ -40,6 +40,8 @@ OPTIONS = {options}
 INPUTS = {inputs}
 FAULT = {fault}
 PASS, LOSS, DEVICE = {pass_!r}, {loss!r}, {device!r}
+#: The tensors of a call in their order, and the options that are tensors.
+ARGUMENTS, TENSOR_OPTIONS = {arguments!r}, {tensor_options!r}
 
 
 def candidate():
@@ -60,8 +62,6 @@ def candidate():
 
 def tensor(name):
     packed = INPUTS[name]
-    if packed is None:
-        return None
     dtype = getattr(torch, packed["dtype"])
     if packed["values"] is not None:
         return torch.tensor(packed["values"], dtype=dtype).reshape(packed["size"]).to(DEVICE)
@@ -74,16 +74,16 @@ def tensor(name):
 
 def call(function, given, options):
     """The loss and its gradients by name, as the harness asks for them."""
-    options = {{name: given["weight"] if value == "weight" else value for name, value in options.items()}}
-    bound = function(**options) if inspect.isclass(function) else lambda x, t: function(x, t, **options)
+    options = {{name: given.get(name) if name in TENSOR_OPTIONS else value for name, value in options.items()}}
+    bound = function(**options) if inspect.isclass(function) else lambda *tensors: function(*tensors, **options)
     if PASS == "forward_no_grad":
         with torch.no_grad():
-            return bound(given["logits"], given["target"]), {{}}
+            return bound(*(given[name] for name in ARGUMENTS)), {{}}
     wanted = {{"logits": given["logits"].requires_grad_()}}
     name = FAULT["value"].removeprefix("grad_") if FAULT["value"].startswith("grad_") else "logits"
     if name != "logits":
         wanted[name] = given[name].requires_grad_()
-    loss = bound(given["logits"], given["target"])
+    loss = bound(*(given[name] for name in ARGUMENTS))
     if PASS == "forward" or not isinstance(loss, torch.Tensor) or not loss.requires_grad:
         return loss, {{}}
     upstream = given["grad_output"].to(loss.dtype)
@@ -122,7 +122,7 @@ def formed(loss, gradients, given):
 def reference():
     """What torch's own function says in float64, for comparison; None where it says nothing."""
     given = {{name: tensor(name) for name in INPUTS}}
-    wide = {{n: t.double() if t is not None and t.is_floating_point() else t for n, t in given.items()}}
+    wide = {{name: each.double() if each.is_floating_point() else each for name, each in given.items()}}
     try:
         options = {specified}
         return pick(*call(getattr(torch.nn.functional, LOSS), wide, options))
@@ -172,6 +172,7 @@ def script(captured: Mapping[str, Any], candidate: Bundle, name: str) -> str:
         options=repr(captured["options"]), inputs=_plain(captured["inputs"]),
         fault=_plain({"value": "loss", **captured["fault"]}), pass_=case.pass_, loss=case.loss,
         device="cpu" if interpreted else case.device, specified=_specified(captured, case.loss),
+        arguments=tuple(captured["arguments"]), tensor_options=tuple(captured["tensor_options"]),
     )  # fmt: skip
 
 
@@ -183,7 +184,7 @@ def _specified(captured: Mapping[str, Any], loss: str) -> str:
     options: dict[str, Any] = {"reduction": case.reduction, "label_smoothing": case.label_smoothing}
     if case.target_kind == "index":
         options["ignore_index"] = case.ignore_index
-    if captured["inputs"].get("weight") is not None:
+    if "weight" in captured["inputs"]:
         options["weight"] = "weight"
     return repr(options)
 

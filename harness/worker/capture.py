@@ -28,8 +28,6 @@ from harness.worker.candidate import Candidate, CandidateError, guarded_state
 from harness.worker.child import Say
 from harness.worker.trials import evaluate_answer, evidence_of, state_before_calls
 
-_INPUTS = ("logits", "target", "weight", "grad_output")
-
 
 def capture(job: Mapping[str, Any], say: Say) -> None:
     """Ask the job's ``check`` of its ``case`` once more, and send the first faulty call with its inputs.
@@ -51,7 +49,9 @@ def capture(job: Mapping[str, Any], say: Say) -> None:
             "captured": {
                 "case": case_to_dict(found["case"]),
                 "options": _options(candidate, found["case"], found["inputs"]),
-                "inputs": {name: _packed(getattr(found["inputs"], name)) for name in _INPUTS},
+                "arguments": list(candidate.family.slots),
+                "tensor_options": list(candidate.family.tensor_options),
+                "inputs": {name: _packed(tensor) for name, tensor in found["inputs"].tensors().items()},
                 "fault": found["fault"],
                 "reason": verdict.reason if verdict is not None else "",
             }
@@ -62,7 +62,7 @@ def capture(job: Mapping[str, Any], say: Say) -> None:
 def _judged(candidate: Candidate, case: Case, calls: _Calls, job: Mapping[str, Any], say: Say) -> Verdict | None:
     """Run the check with every evaluation listened to; its first failed verdict, if any."""
     inputs = build_inputs(case)
-    pristine = replace(inputs, logits=inputs.logits.clone(), target=inputs.target.clone())
+    pristine = inputs.copied()
     try:
         answer = candidate.answer(case, inputs)
     except CandidateError as error:
@@ -152,10 +152,8 @@ def _options(candidate: Candidate, case: Case, inputs: Any) -> dict[str, Any]:
     return {name: name if name in candidate.family.tensor_options else value for name, value in options.items()}
 
 
-def _packed(tensor: torch.Tensor | None) -> dict[str, Any] | None:
+def _packed(tensor: torch.Tensor) -> dict[str, Any]:
     """A tensor's bytes from its first to its last element, with sizes, strides, and the offset into a storage."""
-    if tensor is None:
-        return None
     tensor = tensor.detach().cpu()
     span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     span = 0 if tensor.numel() == 0 else span
