@@ -15,7 +15,7 @@ Out = Annotated[Path | None, typer.Option(help="Write the script here.")]
 
 
 def register(app: typer.Typer, console: Callable[[], Console]) -> None:
-    """Add ``fuzz`` and ``repro`` to ``app``; ``console`` makes what they print on."""
+    """Add ``fuzz``, ``repro`` and ``explain`` to ``app``; ``console`` makes what they print on."""
 
     @app.command()
     def fuzz(
@@ -47,3 +47,15 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
         from harness.commands.repro import repro as command
 
         raise typer.Exit(command(run, cell, implementation=implementation, check=check, out=out, console=console()))
+
+    @app.command()
+    def explain(
+        run: Annotated[Path, typer.Argument(help="A run folder, e.g. results/latest.")],
+        cell: Annotated[str, typer.Argument(help="Id of a judged cell.")],
+        implementation: Annotated[str | None, typer.Option("--implementation", "-i", help="Whose verdict.")] = None,
+        check: Annotated[str | None, typer.Option(help="agreement or gradient.")] = None,
+    ) -> None:
+        """Tell the budget of a verdict term by term."""
+        from harness.commands.explain import explain as command
+
+        raise typer.Exit(command(run, cell, implementation=implementation, check=check, console=console()))

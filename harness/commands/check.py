@@ -17,12 +17,14 @@ from harness.checks.catalogue import questions
 from harness.core.case import INTERPRETER, Case, parse_cell
 from harness.core.errors import UnknownReferenceError
 from harness.core.outcome import Outcome
-from harness.core.status import FAULTS, Status, exit_code
+from harness.core.status import ADMITTED, EXIT_AS_EXPECTED, EXIT_FAULT, FAULTS, Status, exit_code
 from harness.losses.catalogue import families
 from harness.progress import listener
 from harness.registry.support import device_kind
 from harness.runner.asked import Asked
+from harness.runner.blindness import keep_blindness
 from harness.runner.build import build_plan, cases_of
+from harness.runner.events import Listener
 from harness.runner.plan import Plan, on_device
 from harness.runner.record import NoSink, Record
 from harness.runner.run import count_work, execute, stale_expectations
@@ -59,10 +61,19 @@ def check(
         names = ", ".join(implementation.name for implementation in plan.implementations)
         shown.planned(judged=judged, timed=0, summary=f"checking {names} on {len(plan.cases)} cells ({suite.name})")
         execute(plan, workers, record, shown)
+        blind = _blind(plan, asked, workers, record, shown)
     if json_path is not None:
         json_path.write_text(json.dumps([_entry(outcome) for outcome in record.outcomes], indent=1), encoding="utf-8")
     _print(console, plan, record.outcomes, quiet)
-    return exit_code(record.statuses())
+    code = exit_code(record.statuses())
+    return EXIT_FAULT if blind and code == EXIT_AS_EXPECTED else code
+
+
+def _blind(plan: Plan, asked: Asked, workers: Workers, record: Record, shown: Listener) -> list[str]:
+    """What the suite cannot see; not asked where a single answer is wanted, or nothing could be judged."""
+    if asked.cells or asked.fail_fast or not set(record.statuses()) & ADMITTED:
+        return []
+    return keep_blindness(plan, workers, record, shown, {})
 
 
 def _named_cells(cases: Sequence[Case], asked: Asked) -> tuple[Case, ...]:

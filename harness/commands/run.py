@@ -16,13 +16,14 @@ from rich.console import Console
 from harness import __version__
 from harness.core.errors import UsageError
 from harness.core.implementation import Implementation
-from harness.core.status import exit_code
+from harness.core.status import EXIT_AS_EXPECTED, EXIT_FAULT, exit_code
 from harness.hardware.host import environment, git_revision
 from harness.losses.catalogue import families
 from harness.progress import Display, Shown
 from harness.registry.sources import PACKAGE
 from harness.report.text import count
 from harness.runner.asked import Asked
+from harness.runner.blindness import keep_blindness
 from harness.runner.build import build_plan, cases_of
 from harness.runner.observing import observe_all
 from harness.runner.plan import Plan
@@ -112,6 +113,7 @@ def _into(folder: RunFolder, plan: Plan, workers: Workers, display: Display, sum
         shown.planned(judged=judged + runs, timed=timed, summary=summary)
         _say_missing_device(plan, shown.note)
         try:
+            blind = keep_blindness(plan, workers, record, shown, folder.header.get("blindness") or {})
             observe_all(plan, workers, record, shown, folder.header.get("semantics") or {})
             execute(plan, workers, record, shown)
             trainer = Trainer(plan, workers, record, shown)
@@ -120,7 +122,9 @@ def _into(folder: RunFolder, plan: Plan, workers: Workers, display: Display, sum
         except KeyboardInterrupt:
             return _interrupted(folder, display, shown)
     code = exit_code(record.statuses())
-    notes = stale_expectations(plan.implementations, record.outcomes)
+    # a suite that cannot see a wrong answer has no business to be green
+    code = EXIT_FAULT if blind and code == EXIT_AS_EXPECTED else code
+    notes = [*blind, *stale_expectations(plan.implementations, record.outcomes)]
     seconds = round(time.monotonic() - started + float(folder.header.get("seconds") or 0), 3)
     folder.update_header(notes=notes, seconds=seconds, exit_status=code, ended=_now(), interrupted=False)
     _report(folder, display.console, display.quiet)

@@ -25,7 +25,7 @@ def selftest(
     suite_text: str | None, *, thorough: bool, json_path: Path | None, console: Console, quiet: bool,
     workers: Workers | None = None,
 ) -> int:  # fmt: skip
-    """Judge the judge; returns 0 when no mutant escaped and no control was accused, else 1.
+    """Judge the judge; returns 0 when no mutant escaped, no control was accused and no region is unseen, else 1.
 
     Args:
         suite_text: a suite to grade by the mutants it catches; None asks each mutant the checks that it names.
@@ -51,7 +51,7 @@ def selftest(
         json_path.write_text(json.dumps([result_to_dict(r) for r in results], indent=1), encoding="utf-8")
     for line in (*_lines(findings, quiet), *(matrix_lines(findings.named) if thorough and not suite else ())):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    return EXIT_FAULT if findings.escapes or findings.accusations else EXIT_AS_EXPECTED
+    return EXIT_FAULT if findings.escapes or findings.accusations or findings.blind else EXIT_AS_EXPECTED
 
 
 def _lines(findings: Findings, quiet: bool) -> list[str]:
@@ -70,6 +70,7 @@ def _lines(findings: Findings, quiet: bool) -> list[str]:
     if not findings.graded and not quiet:
         caught = sum(result.caught for result in findings.suite)
         lines.append(f"the cells of {findings.suite_name} alone catch {caught} of {len(findings.suite)} mutants")
+    lines += [*findings.blind, *(() if quiet else findings.sees)]
     return [*lines, _summary(findings, main)]
 
 

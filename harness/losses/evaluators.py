@@ -28,6 +28,39 @@ def specification(loss: str) -> Callable[..., Any]:
     return part(loss, "specification").specified
 
 
+def true_answer(loss: str) -> Callable[..., Any]:
+    """Of the family called ``loss``: (case, inputs) → its true loss and gradients by name, rounded once to the dtype.
+
+    Raises:
+        UnknownReferenceError: there is no such family.
+    """
+    truth = part(loss, "evaluate").truth
+
+    def answer(case: Any, inputs: Any) -> tuple[Any, Any]:
+        found = truth(case, inputs)
+        return found.loss, found.gradients
+
+    return answer
+
+
+def region_masks(loss: str) -> Callable[..., Any]:
+    """Of the family called ``loss``: (case, inputs) → (value, region) → bool mask over the value.
+
+    Raises:
+        UnknownReferenceError: there is no such family.
+    """
+    return part(loss, "regions").region_masks
+
+
+def explainer(loss: str) -> Callable[..., Any]:
+    """``explain`` of the family called ``loss``: (case, inputs, an entry) → the terms of its budget.
+
+    Raises:
+        UnknownReferenceError: there is no such family.
+    """
+    return part(loss, "explain").explain
+
+
 def part(loss: str, name: str) -> Any:
     """Module ``name`` of the folder of the family called ``loss``.
 

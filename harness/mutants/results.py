@@ -44,7 +44,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """All results: of each mutant under the checks it names, of mutants under a suite, and of controls."""
+    """All results: of each mutant under the checks it names, of mutants under a suite, and of controls.
+
+    ``blind`` says what no regime of the suite under judgement shows, ``sees`` the smallest changes that it does.
+    """
 
     named: tuple[Result, ...]
     suite: tuple[Result, ...]
@@ -52,6 +55,8 @@ class Findings:
     suite_name: str
     graded: bool
     seconds: float
+    blind: tuple[str, ...] = ()
+    sees: tuple[str, ...] = ()
 
     @property
     def escapes(self) -> tuple[Result, ...]:

@@ -13,6 +13,7 @@ from harness.losses.catalogue import families
 from harness.mutants.catalogue import Control, Mutant, controls, mutants
 from harness.mutants.results import Findings, Result
 from harness.mutants.stand import Trial, cases_on_cpu, make_stand, of_check, of_suite
+from harness.runner.blindness import blind_lines, look, sight_lines
 from harness.suite.load import load_suite
 from harness.suite.model import CHECKS, Suite
 from harness.worker.process import Workers
@@ -100,7 +101,10 @@ def run_selftest(
     told: Told,
     only: Sequence[Mutant | Control] | None = None,
 ) -> Findings:
-    """Run all trials and return what was found; ``planned`` hears how many there are, ``told`` each result."""
+    """Run all trials, measure blindness, and return what was found.
+
+    ``planned`` hears how many trials there are, ``told`` each result.
+    """
     started = time.monotonic()
     named, graded, cleared = plan_selftest(suite, thorough=thorough, only=only)
     subjects = list({trial.subject.reference: trial.subject for trial in (*named, *graded, *cleared)}.values())
@@ -111,7 +115,9 @@ def run_selftest(
     cleared_results = stand.judge_all(cleared, jobs, told)
     named_results = stand.judge_all(named, jobs, told)
     graded_results = stand.judge_all(graded, jobs, told)
+    seen = look(cases_on_cpu(suite or load_suite(JUDGE_SUITE, families())), stand.plan, workers)
     return Findings(
         named=named_results, suite=graded_results, controls=cleared_results, graded=suite is not None,
         suite_name=suite.name if suite else QUICK_SUITE, seconds=round(time.monotonic() - started, 1),
+        blind=tuple(blind_lines(seen)), sees=tuple(sight_lines(seen)),
     )  # fmt: skip

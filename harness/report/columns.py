@@ -68,6 +68,10 @@ JUDGEMENT = (
     _c("reason", "text", "why the status is what it is; empty where passed"),
     *(_c(f"check_{name}", "category", f"worst status of the variants of check {name}, or not_run") for name in CHECKS),
     _c("grade", "category", "strictest accuracy grade that every judged value earned: relative, tight, standard; none"),
+    _c("loss_visible", "float", "smallest power of 2, ε, so that the loss times 1 + ε is caught here; missing where a "
+       "zeroed loss passes", "share"),
+    _c("gradient_visible", "float", "the same of the gradient region that is seen worst", "share"),
+    _c("value_only", "bool", "whether a zeroed region of the gradient passes here: the gradient proves nothing then"),
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from harness.core.errors import RunFolderError
 from harness.core.outcome import Outcome
 from harness.report.columns import AXES, CHECKS, COLUMNS, STATUS_ORDER, TIMING, TRAINING, Column
 from harness.report.rows import GRADES, Row, collect, number, value_of, weakest
+from harness.report.sight import Sight, sight_case, sights_of
 from harness.report.text import shape_text
 from harness.store import Run, read_run, resolve_run
 
@@ -50,8 +51,8 @@ def frame_of(runs: Sequence[Run]) -> pd.DataFrame:
     notices = [f"{run.run_id}: {notice}" for run in runs for notice in run.notices]
     records: list[dict[str, Any]] = []
     for run in runs:
-        origin = _provenance(run)
-        records += [{**_record(row, notices), **origin} for row in collect(run)]
+        origin, sights = _provenance(run), sights_of(run.header)
+        records += [{**_record(row, notices), **_visible(row.case, sights), **origin} for row in collect(run)]
     extra = dict.fromkeys(name for record in records for name in record["checks"] if name not in CHECKS)
     columns = list(COLUMNS)
     place = [column.name for column in columns].index(f"check_{CHECKS[-1]}") + 1
@@ -142,6 +143,11 @@ def _axes(case: Case) -> dict[str, Any]:
     values["pass"] = case.pass_
     values["options"] = json.dumps(dict(case.options), sort_keys=True) if case.options else ""
     return values
+
+
+def _visible(case: Case, sights: Mapping[str, Sight]) -> dict[str, Any]:
+    sight = sights.get(sight_case(case).cell, Sight())
+    return {"loss_visible": sight.loss, "gradient_visible": sight.gradient, "value_only": sight.value_only}
 
 
 def _provenance(run: Run) -> dict[str, str]:

@@ -69,6 +69,14 @@ def _serve(job: Mapping[str, Any], say: Say) -> None:
             from harness.worker.capture import capture
 
             capture(job, say)
+        elif kind == "blindness":
+            from harness.worker.blindness import blindness
+
+            blindness(job, say)
+        elif kind == "explain":
+            from harness.worker.explain import explain
+
+            explain(job, say)
         elif kind == "time":
             from harness.worker.timer import time_cell
 
