@@ -13,6 +13,7 @@ from harness.checks.required import required_gradients
 from harness.checks.second_order import second_order
 from harness.core.outcome import Verdict
 from harness.core.status import Status
+from harness.inputs.build import Inputs
 from harness.losses.catalogue import family_of
 
 
@@ -30,6 +31,7 @@ def grad_output(evidence: Evidence) -> Iterator[Verdict]:
         yield _twice(probe)
         if evidence.inputs.target is not None:
             yield from _shared_logits(probe)
+        yield from _interleaved(probe)
         if family.has_curvature:
             yield from second_order(probe)
     yield from required_gradients(probe)
@@ -94,22 +96,39 @@ def _twice(probe: Probe) -> Verdict:
 
 def _shared_logits(probe: Probe) -> Iterator[Verdict]:
     """Two losses on the same logits, both forwards first, then each one's backward, the later loss's first."""
-    case, inputs = probe.evidence.case, probe.evidence.inputs
-    last = inputs.target.roll(1, 0)
+    inputs = probe.evidence.inputs
     one = replace(inputs, grad_output=torch.full_like(inputs.grad_output, 2.0))
-    two = replace(inputs, target=last, grad_output=torch.full_like(inputs.grad_output, -0.5))
+    two = replace(inputs, target=inputs.target.roll(1, 0), grad_output=torch.full_like(inputs.grad_output, -0.5))
+    logits = leaf(inputs.logits)
+    yield from _both_forwards_first(probe, "shared_logits", (one, logits), (two, logits))
+
+
+def _interleaved(probe: Probe) -> Iterator[Verdict]:
+    """Two losses on logits of their own: what the first forward kept for its backward must outlive the second."""
+    inputs = probe.evidence.inputs
+    other = replace(inputs, logits=inputs.logits.flip(0) * 0.5)
+    yield from _both_forwards_first(
+        probe, "interleaved", (inputs, leaf(inputs.logits)), (other, leaf(other.logits))
+    )  # fmt: skip
+
+
+Asked = tuple[Inputs, torch.Tensor]
+
+
+def _both_forwards_first(probe: Probe, variant: str, one: Asked, two: Asked) -> Iterator[Verdict]:
+    """The verdict on two losses whose forwards come first, then each one's backward, the later loss's first."""
+    case = probe.evidence.case
 
     def run() -> tuple[Answer, Answer]:
-        logits = leaf(inputs.logits)
-        function = probe.evidence.function(case, inputs)
-        losses = [function(logits, each.target) for each in (one, two)]
-        later = gradients_of(losses[1], {"logits": logits}, two.grad_output)
-        return gradients_of(losses[0], {"logits": logits}, one.grad_output), later
+        function = probe.evidence.function(case, one[0])
+        losses = [function(logits, inputs.target) for inputs, logits in (one, two)]
+        later = gradients_of(losses[1], {"logits": two[1]}, two[0].grad_output)
+        return gradients_of(losses[0], {"logits": one[1]}, one[0].grad_output), later
 
     found = attempt(run)
     if not isinstance(found, tuple):
-        yield probe.refused("shared_logits", found)
+        yield probe.refused(variant, found)
         return
     earlier, later = found
-    verdict = probe.answered("shared_logits", case, one, earlier)
-    yield verdict if verdict.status is not Status.PASSED else probe.answered("shared_logits", case, two, later)
+    verdict = probe.answered(variant, case, one[0], earlier)
+    yield verdict if verdict.status is not Status.PASSED else probe.answered(variant, case, two[0], later)

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.core.errors import HarnessError
 
-#: Module → what its group of documented bugs is about, in the order of ``docs/bug_coverage.md``.
+#: Module → what its group of documented bugs is about, in the order of ``docs/bug_coverage.md``; the last is of none.
 GROUPS: Mapping[str, str] = MappingProxyType(
     {
         "reduction": "reduction and normalisation: the wrong denominator",
@@ -27,6 +27,7 @@ GROUPS: Mapping[str, str] = MappingProxyType(
         "cheats": "wrong kernels that pass a checker",
         "conditions": "timing and running conditions",
         "linear": "the last layer fused with its loss",
+        "crossings": "options that meet sizes, dimensions, regimes and other calls",
     }
 )
 CONTROL_MODULES = ("controls_sums", "controls_shapes", "controls_autograd", "controls_linear")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -28,6 +28,7 @@ from harness.worker.candidate import Candidate, CandidateError, features, guarde
 from harness.worker.child import Say
 from harness.worker.like_torch import declared_for_torch
 from harness.worker.metrics import judged_metrics
+from harness.worker.pristine import restore
 from harness.worker.trials import evaluate_answer, evidence_of, poison_freed_memory, state_before_calls, synchronise
 
 
@@ -64,6 +65,7 @@ def judge(job: Mapping[str, Any], say: Say) -> None:
     inputs = build_inputs(cases[0])
     pristine = inputs.copied()
     answers: dict[str, tuple[Answer, int]] = {}
+    written: dict[str, list[str]] = {}
     for case in sorted(cases, key=lambda c: not c.needs_gradient):
         say({"stage": f"call of {description.name} on {case.cell}", "culprit": description.name, "cell": case.cell})
         started = time.perf_counter_ns()
@@ -73,12 +75,13 @@ def judge(job: Mapping[str, Any], say: Say) -> None:
             _say_raised(candidate, case, error, job, say)
             continue
         answers[case.pass_] = (answer, time.perf_counter_ns() - started)
-        _restore(inputs, pristine)
+        written[case.pass_] = restore(inputs, pristine)
     evaluate = _shared_evaluation(cases[0], pristine)
     gradient = next((a.gradients["logits"] for a, _ in answers.values() if "logits" in a.gradients), None)
     for case in cases:
         if case.pass_ in answers:
             _say_verdicts(candidate, case, pristine, answers[case.pass_], evaluate, gradient, job, say)
+            _say_written(candidate, case, written[case.pass_], job, say)
 
 
 def _load(description: Implementation, case: Case, say: Say, job: Mapping[str, Any]) -> Candidate | None:
@@ -115,19 +118,27 @@ def _first_or_later(candidate: Candidate, case: Case, inputs: Any) -> Answer:
     return answer
 
 
-def _restore(inputs: Any, pristine: Any) -> None:
-    """Give the next pass the same inputs even when this one changed them."""
-    before = pristine.tensors()
-    for name, tensor in inputs.tensors().items():
-        if not _same_contents(tensor, before[name]):
-            with torch.no_grad():
-                tensor.copy_(before[name])
-
-
-def _same_contents(tensor: torch.Tensor, other: torch.Tensor) -> bool:
-    if torch.equal(tensor, other):
-        return True
-    return tensor.is_floating_point() and torch.equal(tensor.nan_to_num(nan=1.0), other.nan_to_num(nan=1.0))
+def _say_written(
+    candidate: Candidate, case: Case, names: Sequence[str], job: Mapping[str, Any], say: Say
+) -> None:  # fmt: skip
+    """A failed verdict, variant ``inputs``, where the call wrote into its inputs: whoever reads them next is misled."""
+    if not names:
+        return
+    check = job["checks"][case.cell][0]
+    reason = f"the call changed the caller's {' and '.join(names)}"
+    verdict = Verdict(
+        check=check, variant="inputs", status=Status.FAILED, reason=reason, region="inputs", seed=case.seed
+    )  # fmt: skip
+    # declared where the check that asks of nothing else would find it declared
+    known = (candidate.description.declared(name, case, "inputs", "inputs") for name in (check, "side_effects"))
+    declared = next((expectation for expectation in known if expectation is not None), None)
+    if declared is not None:
+        verdict = replace(verdict, status=Status.DECLARED, reason=f"{declared.reason} ({declared.text}; {reason})")
+    outcome = Outcome(
+        case=case, implementation=candidate.description.name, kind=JUDGED, check=check, status=verdict.status,
+        reason=verdict.reason, variant="inputs", metrics=judged_metrics(verdict, case, candidate.description, job),
+    )  # fmt: skip
+    say({"outcome": outcome_to_dict(outcome)})
 
 
 def _shared_evaluation(case: Case, inputs: Any) -> Callable[[Answer], Evaluation]:

@@ -32,7 +32,7 @@ EXPECTED = {
     "wrong_shape": (Status.FAILED, "shape (1,)"),
     "returns_tuple": (Status.FAILED, "returned tuple"),
     "detached": (Status.FAILED, "no gradient"),
-    "mutates_logits": (None, ""),
+    "mutates_logits": (Status.FAILED, "changed the caller's logits"),
 }
 
 
