@@ -102,11 +102,11 @@ def _logits_and_target(case: Case, dtype: torch.dtype, device: torch.device) -> 
         fill_one_hot(index, target)
     largest = fill_captured(case, captured, picked, logits) if captured else fill_logits(case, index, logits)
     if target is None:
-        target = _index_target(case, index if largest is None else largest)
+        target = index_target(case, index if largest is None else largest)
     return logits, target
 
 
-def _index_target(case: Case, index: Tensor) -> Tensor:
+def index_target(case: Case, index: Tensor) -> Tensor:
     """``index`` (rows,) with ignore_index written into the ignored rows, as (N, d1, …) in the case's layout."""
     target = index.clone()
     target[torch.from_numpy(draw_ignored(case)).to(index.device)] = case.ignore_index

@@ -54,6 +54,13 @@ def fill_logits(case: Case, target: Tensor, out: Tensor) -> Tensor | None:
     return _write(case, _shaped(case, regime, recipe, _windows(values, starts, case), target), out)
 
 
+def fill_drawn(case: Case, purpose: str, draw: Callable[[np.random.Generator, int], np.ndarray], out: Tensor) -> None:
+    """Write independent draws into ``out`` (N, C, d1, …), from a stream of their own called ``purpose``."""
+    bank, starts = draw_bank(case, purpose, "", draw)
+    values = round_to(torch.from_numpy(bank).to(out.device), out.dtype)
+    _write(case, _windows(values, starts, case), out)
+
+
 def fill_captured(case: Case, capture: Capture, rows: np.ndarray, out: Tensor) -> Tensor | None:
     """Write rows ``rows`` of ``capture`` into ``out``; returns as :func:`fill_logits` does.
 

@@ -77,9 +77,10 @@ def draw_weight(case: Case) -> np.ndarray | None:
     return weight
 
 
-def draw_grad_output(case: Case) -> np.ndarray:
-    """Upstream gradient, float64, of the shape of the loss: (N, d1, …) for reduction none, else ()."""
-    shape = (case.batch, *case.dims) if case.reduction == "none" else ()
+def draw_grad_output(case: Case, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Upstream gradient, float64, of ``shape``; by default (N, d1, …) for reduction none, else ()."""
+    if shape is None:
+        shape = (case.batch, *case.dims) if case.reduction == "none" else ()
     if case.grad_output == "scaled":
         return np.full(shape, 65536.0 if case.dtype in ("float64", "float32") else 256.0)
     if case.grad_output == "one":

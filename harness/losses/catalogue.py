@@ -9,13 +9,39 @@ from types import MappingProxyType
 from harness.core.case import Case
 from harness.core.errors import UnknownReferenceError
 from harness.core.family import Family
+from harness.losses.binary_cross_entropy.describe import FAMILY as BINARY_CROSS_ENTROPY
+from harness.losses.binary_cross_entropy_with_logits.describe import FAMILY as BINARY_CROSS_ENTROPY_WITH_LOGITS
 from harness.losses.cross_entropy.describe import FAMILY as CROSS_ENTROPY
+from harness.losses.kl_div.describe import FAMILY as KL_DIV
 from harness.losses.linear_cross_entropy.describe import FAMILY as LINEAR_CROSS_ENTROPY
+from harness.losses.log_softmax.describe import FAMILY as LOG_SOFTMAX
+from harness.losses.mse_loss.describe import FAMILY as MSE_LOSS
+from harness.losses.nll_loss.describe import FAMILY as NLL_LOSS
+from harness.losses.sigmoid.describe import FAMILY as SIGMOID
+from harness.losses.softmax.describe import FAMILY as SOFTMAX
+
+_BUNDLED: Mapping[str, Family] = MappingProxyType(
+    {
+        family.name: family
+        for family in (
+            CROSS_ENTROPY,
+            LINEAR_CROSS_ENTROPY,
+            NLL_LOSS,
+            LOG_SOFTMAX,
+            SOFTMAX,
+            SIGMOID,
+            BINARY_CROSS_ENTROPY,
+            BINARY_CROSS_ENTROPY_WITH_LOGITS,
+            KL_DIV,
+            MSE_LOSS,
+        )
+    }
+)
 
 
 def families() -> Mapping[str, Family]:
     """Name → family, in the order in which they are listed."""
-    return MappingProxyType({family.name: family for family in (CROSS_ENTROPY, LINEAR_CROSS_ENTROPY)})
+    return _BUNDLED
 
 
 def family_of(loss: str) -> Family:

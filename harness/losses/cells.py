@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from harness.core.case import Case
 from harness.core.family import Family
-from harness.losses.catalogue import family_of
 
 #: Marks a cell on which its check asks everything it knows, as ``--thorough`` wants, rather than a sample.
 EVERYTHING = (("sweep", "all"),)
@@ -20,6 +19,8 @@ CHECKS = ("grad_output", "options", "layout", "side_effects", "repeatability", "
 
 def cells(check: str, anchor: Case, thorough: bool) -> Iterator[Case]:
     """Cells of ``check`` for the loss, device and dtype of ``anchor``; none for a check not in :data:`CHECKS`."""
+    from harness.losses.catalogue import family_of  # which lists the families, and they list these cells
+
     family = family_of(anchor.loss)
     base = family.case(batch=6, classes=11, device=anchor.device, dtype=anchor.dtype)
     every = anchor.dtype == "float32" or thorough

@@ -1,0 +1,1 @@
+"""Kullback-Leibler divergence, as torch's F.kl_div."""

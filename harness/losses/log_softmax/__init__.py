@@ -1,0 +1,1 @@
+"""Log-softmax, as torch's F.log_softmax."""

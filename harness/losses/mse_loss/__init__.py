@@ -1,0 +1,1 @@
+"""Mean squared error, as torch's F.mse_loss."""

@@ -1,0 +1,1 @@
+"""Negative log-likelihood, as torch's F.nll_loss."""

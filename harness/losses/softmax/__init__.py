@@ -1,0 +1,1 @@
+"""Softmax, as torch's F.softmax."""
