@@ -14,7 +14,7 @@ from harness.losses.cross_entropy.grades import LOG_ERROR
 from harness.losses.dense.pointwise import Entries, Pointwise, by_grade, size_of
 
 #: torch clamps the logarithms here, and the denominator of the derivative there.
-LOG_FLOOR, DENOMINATOR_FLOOR = -100.0, 1e-12
+LOG_FLOOR, DENOMINATOR_FLOOR, FLOOR_ERROR = -100.0, 1e-12, 2.0**-24
 
 
 def formula(entries: Entries) -> Pointwise:
@@ -28,14 +28,18 @@ def formula(entries: Entries) -> Pointwise:
     size = size_of(value)
     slope = w * (p - t) / np.maximum(p * (1 - p), DENOMINATOR_FLOOR)
     steep = size_of(slope)
+    # torch's floor is a float32 constant, 4e-9 below 1e-12
+    steps = 6.0 * u * steep + np.where(p * (1 - p) < DENOMINATOR_FLOOR, FLOOR_ERROR, 0.0) * steep
     logs = size_of(w) * (size_of(of_one) + size_of(of_zero))
     return Pointwise(
         value=value,
         budgets=by_grade(tight=(LOG_ERROR + 4.0) * u * size, standard=((LOG_ERROR + 4.0) * u + 4.0 * halves) * size),
         gradients={
-            "logits": (slope, by_grade(tight=6.0 * u * steep, standard=(6.0 * u + 6.0 * halves) * steep)),
+            "logits": (slope, by_grade(tight=steps, standard=steps + 6.0 * halves * steep)),
             "target": (w * (of_zero - of_one), by_grade(
                 tight=(LOG_ERROR + 3.0) * u * logs, standard=((LOG_ERROR + 3.0) * u + 3.0 * halves) * logs
             )),
         },
+        # torch's derivative by the target has no clamp: it is infinite where a logarithm is
+        undefined={"target": (p == 0) | (p == 1) | (np.minimum(np.log(p), np.log1p(-p)) < LOG_FLOOR)},
     )  # fmt: skip

@@ -12,7 +12,8 @@ A = (1 - t) |x| and L = 1 + |p - 1| t:
     tight     w [3 u A + L (4 u softplus(-x) + E(-x))] + 3 u loss
     standard  + w u_h [3 A + 5 L softplus(-x)] + 2 u_h loss: each of its operators stores its result in a half dtype
 
-and of the derivative w [(1 - t) σ(x) - p t σ(-x)] likewise, with the error of σ.
+and of the derivative w [(1 - t) σ(x) - p t σ(-x)] likewise, with the error of σ; torch forms it as m σ(x) - p t with
+m = p t + 1 - t, whose error ``standard`` allows: near x = 17 with t = 1 it may be 0 in float32.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class _Sizes:
 
     def __init__(self, *, entries: Entries, w: Array, p: Array, t: Array) -> None:
         self.u, self.halves = entries.rules.u, entries.rules.halves
-        self.x, self.w, self.p, self.t = np.minimum(size_of(entries.x), 1e300), w, p, t
+        self.x, self.w, self.p, self.t = np.minimum(size_of(entries.x), np.finfo(np.float64).max), w, p, t
         self.exponential = exp_error(entries.x)
         self.z = np.exp(-self.x)
         self.lead = 1.0 + np.abs(p - 1.0) * t
@@ -66,7 +67,8 @@ class _Sizes:
         )
         linear = (1.0 - self.t) * self.x
         tight = self.w * (3.0 * self.u * linear + self.lead * (5.0 * self.u * down + error))
-        halves = self.halves * (self.w * (3.0 * linear + 5.0 * self.lead * down) + 2.0 * value)
+        stored = self.w * (3.0 * linear + 5.0 * self.lead * down) + 2.0 * value
+        halves = self.halves * stored if self.halves else np.zeros_like(rest)
         return by_grade(relative=relative + rest, tight=tight + rest, standard=tight + rest + halves)
 
     def of_slope(self, up: Array, down: Array) -> Budgets:
@@ -75,15 +77,21 @@ class _Sizes:
         positive = (1.0 - self.t) * up + self.p * self.t * down
         relative = self.w * (((1.0 - self.t) + self.p * self.t) * bent + 8.0 * self.u * positive)
         tight = self.w * (self.lead * (bent + 6.0 * self.u * down) + 3.0 * self.u * (1.0 - self.t))
-        halves = self.halves * self.w * (3.0 * (1.0 - self.t) + 5.0 * self.lead * down + 2.0 * positive)
-        return by_grade(relative=relative, tight=tight, standard=tight + halves)
+        # m σ(x) - p t with m = 1 + (p - 1) t, which cancels where t = 1 and x > 0, and m itself where p is small
+        mass, own = self.p * self.t + (1.0 - self.t), self.p * self.t
+        formed = self.w * (4.0 * self.lead * up + 2.0 * own)
+        standard = tight + self.u * formed + self.w * mass * bent
+        return by_grade(
+            relative=relative, tight=tight, standard=standard + self.halves * (formed + 2.0 * self.w * positive)
+        )
 
     def of_target(self, up: Array, down: Array) -> Budgets:
         """Of w (p softplus(-x) - softplus(x)), which torch has as w ((p - 1) softplus(-x) - x)."""
         error = self.u * (LOG_ERROR * np.log1p(self.z) + self.z * self.exponential / (1.0 + self.z))
         whole = self.x + (1.0 + np.abs(self.p - 1.0)) * down + up
         tight = self.w * ((2.0 + self.p) * error + 4.0 * self.u * whole)
-        return by_grade(tight=tight, standard=tight + 4.0 * self.halves * self.w * whole)
+        stored = 4.0 * self.halves * self.w * whole if self.halves else 0.0
+        return by_grade(tight=tight, standard=tight + stored)
 
 
 def _slope(x: Array, t: Array, p: Array, sizes: _Sizes) -> tuple[Array, Budgets]:

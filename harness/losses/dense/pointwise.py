@@ -69,13 +69,15 @@ class Entries:
 class Pointwise:
     """What entries are worth: ``value`` and its budgets, and for each gradient the derivative and its budgets.
 
-    ``overflows`` tells the entries on whose way a number exceeds the largest of the accumulation format.
+    ``overflows`` tells the entries on whose way a number exceeds the largest of the output format; ``undefined`` the
+    entries, by gradient, where there is no derivative, and anything may stand.
     """
 
     value: Array
     budgets: Budgets
     gradients: Mapping[str, tuple[Array, Budgets]]
     overflows: Array | bool = False
+    undefined: Mapping[str, Array] = field(default_factory=dict[str, Array])
 
 
 Formula = Callable[[Entries], Pointwise]
@@ -122,7 +124,7 @@ def judge(
                 _accumulate(total, found, rules)
             scale = upstream(case, inputs, block, real)
             for name, gradient in gradients.items():
-                _add_gradient(tallies, rules, block, (name, gradient), found, scale)
+                _add_gradient(tallies, rules, block, (name, gradient), found, scale, float(denominator(case)))
         if result is not None and case.reduction != "none":
             _add_reduced(tallies, rules, case, result, total)
     return Evaluation(regions=tuple(report for tally in tallies.values() if (report := tally.report()) is not None))
@@ -193,6 +195,11 @@ def finished(budget: Array, size: Array, rules: Rules, scale: Array | float = 1.
     return whole + ulp(size + whole, rules.out, ulps=rules.rounding_ulps)
 
 
+def _subnormal(grade: str, rules: Rules) -> float:
+    """What two intermediates of a half kernel cost where they are subnormal, half a spacing each."""
+    return float(ulp(np.zeros(()), rules.out)) if grade == "standard" and rules.halves else 0.0
+
+
 def _locate(shape: tuple[int, ...], block: Block, at: int) -> tuple[int, ...]:
     row, column = divmod(at, shape[1])
     return full_index(shape, block.start + row, column)
@@ -213,32 +220,40 @@ def _add_result(
         locate=partial(_locate, shape, block),
     )
     size = size_of(found.value)
-    made = {grade: partial(finished, budget, size, rules) for grade, budget in found.budgets.items()}
+    made = {
+        grade: partial(finished, budget + _subnormal(grade, rules), size, rules)
+        for grade, budget in found.budgets.items()
+    }
     _tally(tallies, "loss", rules).add(truth, made, overflow=found.overflows)
 
 
 def _add_gradient(
     tallies: dict[str, Tally], rules: Rules, block: Block, named: tuple[str, torch.Tensor], found: Pointwise,
-    scale: Array,
+    scale: Array, below: float,
 ) -> None:  # fmt: skip
     name, gradient = named
     derivative, budgets = found.gradients[name]
     truth, factor = derivative * scale, size_of(scale)
     size, own = size_of(truth), size_of(derivative)
+    above = factor * below
+    subnormal = _subnormal("standard", rules) * np.maximum(1.0, above)
     made = {}
     for grade, budget in budgets.items():
         error = factor * budget + 3.0 * rules.u * size
         if grade == "standard" and rules.halves:
-            error = error + ulp(np.broadcast_to(factor, own.shape), rules.out, ulps=0.5) * own
+            error = error + ulp(np.broadcast_to(factor, own.shape), rules.out, ulps=0.5) * own + subnormal
         made[grade] = partial(finished, error, size, rules, factor)
     compared = Comparison(
         truth=truth, found=class_rows(gradient, block, truth.dtype.type),
         locate=partial(_locate, tuple(gradient.shape), block),
     )  # fmt: skip
     # an upstream gradient of 0 times an infinite derivative: no convention says what that is
-    undefined = (np.isinf(derivative) & (scale == 0.0)).nonzero()
+    none = (np.isinf(derivative) | found.overflows) & (scale == 0.0)
+    undefined = (none | found.undefined.get(name, False)).nonzero()
+    # g · d may exceed the largest number although g · d ÷ denominator does not
+    overflow = found.overflows | (above * own > rules.out.largest)
     _tally(tallies, f"grad_{name}", rules).add(
-        compared, made, skip=undefined if len(undefined[0]) else None, overflow=found.overflows
+        compared, made, skip=undefined if len(undefined[0]) else None, overflow=overflow
     )
 
 
@@ -248,7 +263,9 @@ def _accumulate(total: _Sum, found: Pointwise, rules: Rules) -> None:
     total.size += float(size.sum())
     for grade in GRADES:
         budget = next(found.budgets[one] for one in GRADES[GRADES.index(grade) :] if one in found.budgets)
-        stored = ulp(size + budget, rules.out, ulps=0.5).sum() if grade == "standard" and rules.halves else 0.0
+        stored = 0.0
+        if grade == "standard" and rules.halves:
+            stored = (ulp(size + budget, rules.out, ulps=0.5) + _subnormal(grade, rules)).sum()
         total.budgets[grade] += float(budget.sum()) + float(stored)
     stored_inf = rules.halves > 0 and bool((size > rules.out.largest).any())
     total.overflows |= bool(np.any(found.overflows)) or stored_inf
@@ -263,9 +280,13 @@ def _add_reduced(tallies: dict[str, Tally], rules: Rules, case: Case, result: to
     made = {}
     for grade, budget in total.budgets.items():
         error = np.asarray((budget + (depth + 2.0) * rules.u * total.size) / below).reshape(1)
+        if grade == "standard" and case.reduction == "batchmean":
+            error = error + rules.halves * size  # the sum is stored before it is divided
         made[grade] = partial(finished, error, size, rules)
     compared = Comparison(truth=truth, found=to_numpy(result, truth.dtype.type).reshape(1), locate=lambda at: ())
-    _tally(tallies, "loss", rules).add(compared, made, overflow=total.overflows)
+    sums_in = rules.out if case.reduction == "batchmean" else rules.out.accumulation
+    overflows = total.overflows or total.size > sums_in.largest
+    _tally(tallies, "loss", rules).add(compared, made, overflow=overflows)
 
 
 def depth_of(count: int, regime: str) -> float:

@@ -40,6 +40,7 @@ def _of_probabilities(entries: Entries, t: Array) -> Pointwise:
             "logits": (-t, by_grade(tight=u * size_of(t), standard=(u + halves) * size_of(t))),
             "target": (slope, by_grade(tight=u * steep, standard=(u + halves) * steep)),
         },
+        undefined={"target": t == 0},
     )  # fmt: skip
 
 

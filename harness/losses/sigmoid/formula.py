@@ -7,6 +7,7 @@ the quotient round once each:
     value       σ u [(1 - σ)(c_e + k_e |x|) + 3]
     derivative  σ (1 - σ) u [c_e + k_e |x| + 8]                                     grade ``tight``
                 + e |1 - 2 σ| + e², e what σ may be off when it is stored           ``standard``: autograd has σ (1 - σ)
+                + 2 u_h σ (1 - σ): two products of a half kernel, each stored
 
 Under ``standard`` a derivative near x = 17 may be 0 in float32, as torch's is: σ is stored as 1.
 """
@@ -29,7 +30,7 @@ def formula(entries: Entries) -> Pointwise:
     budget = rules.u * near * (far * exponential + 3.0)
     slope, tight = value * other, rules.u * near * far * (exponential + 8.0)
     stored = budget + FLUSH + ulp(near, rules.out, ulps=0.5)
-    standard = tight + stored * np.abs(near - far) + stored * stored
+    standard = tight + stored * np.abs(near - far) + stored * stored + 2.1 * rules.halves * near * far
     return Pointwise(
         value=value,
         budgets={"standard": budget},
