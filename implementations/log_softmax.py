@@ -47,8 +47,9 @@ def log_softmax_torch_compile(input: torch.Tensor, *, dim: int = 1) -> torch.Ten
     "log_softmax_naive",
     loss="log_softmax",
     expect={
-        "stability[regime=wide|edge|edge_wrong|near_one_hot_90*|huge_offset|offset|nonfinite]": "probabilities below the smallest "
-        "number are 0, and their log is -inf",
+        "stability[regime=wide|edge|edge_wrong|near_one_hot_90*|huge_offset|offset|nonfinite]": (
+            "probabilities below the smallest number are 0, and their log is -inf"
+        ),
         "*[dtype=bfloat16|float16]": "probabilities are rounded to half precision before their log is taken",
         "agreement[regime!=normal]": "a probability near 1 is rounded before its log is taken, one near 0 has fewer "
         "bits",
