@@ -49,7 +49,8 @@ template <typename Type> INLINE float largest_of(const typename Type::entry *x, 
         d = larger(Type::load(x + i + 3 * LANES), d);
     }
     for (; i + LANES <= count; i += LANES) a = larger(Type::load(x + i), a);
-    if (i < count) b = larger(load_some<Type>(x + i, count - i), b);
+    // the last vector may overlap the one before: a maximum does not mind
+    if (i < count) b = larger(count >= LANES ? Type::load(x + count - LANES) : load_some<Type>(x, count), b);
     return largest(larger(larger(a, b), larger(c, d)));
 }
 
@@ -70,17 +71,21 @@ INLINE void add_exponentials(const typename Type::entry *x, float *kept, int64_t
     }
 }
 
-// One vector, whole or not, in which lane `target` (if it is one) is told apart: into `found`, not into the sum.
+// One vector of which lanes before `first` count elsewhere, and lane `target` goes into `found`, not into the sum.
 template <typename Type, bool KEEP>
 INLINE void add_apart(
-    const typename Type::entry *x, float *kept, int64_t count, float top, int64_t target, floats &a, float &found
+    const typename Type::entry *x, float *kept, int64_t count, float top, int first, int64_t target, floats &a,
+    float &found
 ) {
+    const ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     floats v = count >= LANES ? Type::load(x) : load_some<Type>(x, count);
     floats p = exponential(v - top);
-    if (KEEP) memcpy(kept, &p, std::min<int64_t>(count, LANES) * sizeof(float));
-    if (target >= 0 && target < LANES) {
+    if (KEEP && count >= LANES) *(floats *)kept = p;
+    if (KEEP && count < LANES) memcpy(kept, &p, count * sizeof(float));
+    p = lanes < first ? floats{} : p;
+    if (target >= first && target < LANES) {
         found = p[target];
-        p[target] = 0.0f;
+        p = lanes == (int32_t)target ? floats{} : p;
     }
     a += p;
 }
@@ -91,13 +96,19 @@ INLINE float sum_block(
     const typename Type::entry *x, float *kept, int64_t count, float top, int64_t target, float &found
 ) {
     floats a = {}, b = {};
-    int64_t whole = count / LANES * LANES, at = target >= 0 && target < count ? target / LANES * LANES : whole;
-    add_exponentials<Type, KEEP>(x, kept, std::min(at, whole), top, a, b);
-    if (at < count) add_apart<Type, KEEP>(x + at, kept + at, count - at, top, target - at, a, found);
+    int64_t whole = count / LANES * LANES, at = target >= 0 && target < whole ? target / LANES * LANES : whole;
+    add_exponentials<Type, KEEP>(x, kept, at, top, a, b);
     if (at < whole) {
         int64_t next = at + LANES;
+        add_apart<Type, KEEP>(x + at, kept + at, LANES, top, 0, target - at, a, found);
         add_exponentials<Type, KEEP>(x + next, kept + next, whole - next, top, a, b);
-        if (whole < count) add_apart<Type, KEEP>(x + whole, kept + whole, count - whole, top, -1, a, found);
+    }
+    if (whole < count) {
+        // the last vector overlaps the one before, whose exponentials it finds, and stores, once more
+        int64_t start = std::max<int64_t>(count - LANES, 0);
+        add_apart<Type, KEEP>(
+            x + start, kept + start, count - start, top, (int)(whole - start), target - start, b, found
+        );
     }
     return sum(a + b);
 }
@@ -110,14 +121,40 @@ INLINE void scale_row(
     for (int64_t start = 0; start < classes; start += BLOCK) {
         float lower = maxima[start / BLOCK];
         float by = lower == top ? factor : factor * expf(lower - top);
-        int64_t i = start, end = std::min(start + BLOCK, classes);
+        int64_t i = start, end = std::min(start + BLOCK, classes), last = std::max(end - LANES, start);
+        floats behind = {};  // the last vector, taken before scaling in place reaches what it overlaps
+        memcpy(&behind, kept + last, std::min<int64_t>(end - last, LANES) * sizeof(float));
         for (; i + LANES <= end; i += LANES) Type::store(gradient + i, *(const floats *)(kept + i) * by);
-        if (i < end) {
-            floats v = {};
-            memcpy(&v, kept + i, (end - i) * sizeof(float));
-            store_some<Type>(gradient + i, end - i, v * by);
-        }
+        if (i < end && end - last == LANES) Type::store(gradient + last, behind * by);
+        if (i < end && end - last < LANES) store_some<Type>(gradient + last, end - last, behind * by);
     }
+}
+
+// A row as far as it has been read: its maximum, and Σ exp(x − top) of the target and of the others.
+struct Sums {
+    float top, at_target;
+    double others;
+};
+
+// One more block. Exponentials that are kept are shifted by the block's own maximum, which is kept too.
+template <typename Type, bool KEEP>
+INLINE void add_block(
+    Sums &sums, const typename Type::entry *x, float *kept, float &kept_top, int64_t count, int64_t target
+) {
+    float block_top = largest_of<Type>(x, count), found = 0.0f;
+    // a block of −inf alone: exp(−inf − 0) is 0, exp(−inf − −inf) would be NaN
+    bool empty = block_top == -INFINITY;
+    double part = sum_block<Type, KEEP>(x, kept, count, empty ? 0.0f : block_top, target, found);
+    kept_top = empty ? sums.top : block_top;
+    if (block_top > sums.top) {
+        float down = expf(sums.top - block_top);
+        sums.others *= down, sums.at_target *= down, sums.top = block_top;
+    } else if (block_top < sums.top && !empty) {
+        float down = expf(block_top - sums.top);
+        part *= down, found *= down;
+    }
+    sums.others += part;
+    if (target >= 0 && target < count) sums.at_target = found;
 }
 
 template <typename Type, bool GRADIENT> INLINE void one_row(const Call &call, int64_t row, const Scratch &scratch) {
@@ -130,35 +167,23 @@ template <typename Type, bool GRADIENT> INLINE void one_row(const Call &call, in
         if (GRADIENT) memset(gradient, 0, call.classes * sizeof(entry));
         return;
     }
+    // a float32 gradient holds the exponentials itself
     float *kept = sizeof(entry) == sizeof(float) && GRADIENT ? (float *)gradient : scratch.exponentials;
-    float top = -INFINITY, at_target = 0.0f;
-    double others = 0.0;
+    Sums sums = {-INFINITY, 0.0f, 0.0};
     for (int64_t start = 0; start < call.classes; start += BLOCK) {
-        int64_t count = std::min(BLOCK, call.classes - start), here = target - start;
-        float block_top = largest_of<Type>(x + start, count), found = -1.0f;
-        // a block of −inf alone: exp(−inf − 0) is 0, exp(−inf − −inf) would be NaN
-        float shift = block_top == -INFINITY ? 0.0f : block_top;
-        double part = sum_block<Type, GRADIENT>(x + start, kept + start, count, shift, here, found);
-        scratch.maxima[start / BLOCK] = shift == block_top ? block_top : top;
-        if (block_top > top) {
-            float down = expf(top - block_top);
-            others *= down, at_target *= down, top = block_top;
-        } else if (block_top < top) {
-            float down = expf(shift - top);
-            part = shift == block_top ? part * down : part, found *= down;
-        }
-        others += part;
-        if (here >= 0 && here < count) at_target = found;
+        float &kept_top = scratch.maxima[start / BLOCK];
+        int64_t count = std::min(BLOCK, call.classes - start);
+        add_block<Type, GRADIENT>(sums, x + start, kept + start, kept_top, count, target - start);
     }
-    double total = others + (double)at_target;
-    float x_t = Type::one(x[target]);
+    double total = sums.others + (double)sums.at_target;
+    float x_t = Type::one(x[target]), top = sums.top;
     // with the target on top its exponential is 1, and log1p keeps the digits of a loss near 0
-    float loss = x_t == top ? log1pf((float)others) : logf((float)total) + (top - x_t);
+    float loss = x_t == top ? log1pf((float)sums.others) : logf((float)total) + (top - x_t);
     call.loss[row] = weighted(call, row, std::isinf(top) ? NAN : loss);
     if (!GRADIENT) return;
     float scale = scale_of(call, row), factor = (float)((double)scale / total);
     scale_row<Type>(gradient, kept, scratch.maxima, call.classes, top, factor);
-    store_some<Type>(gradient + target, 1, all(-(float)(others / total) * scale));
+    store_some<Type>(gradient + target, 1, all(-(float)(sums.others / total) * scale));
 }
 
 #include "few_classes.h"

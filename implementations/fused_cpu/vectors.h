@@ -3,6 +3,9 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -19,19 +22,32 @@ INLINE floats all(float x) { return x - floats{}; }
 // NaN in `a` is passed over; it shows in the exponentials instead
 INLINE floats larger(floats a, floats b) { return a > b ? a : b; }
 
+INLINE floats halves_swapped(floats v, int step) {
+    ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return __builtin_shuffle(v, lanes ^ step);
+}
+
 INLINE float largest(floats v) {
-    float found = v[0];
-    for (int i = 1; i < LANES; i++) found = v[i] > found ? v[i] : found;
-    return found;
+    for (int step = LANES / 2; step; step /= 2) v = larger(v, halves_swapped(v, step));
+    return v[0];
 }
 
 // as a tree, so that the depth of the sum stays log2(16)
 INLINE float sum(floats v) {
-    float part[LANES];
-    memcpy(part, &v, sizeof part);
-    for (int step = LANES / 2; step; step /= 2)
-        for (int i = 0; i < step; i++) part[i] += part[i + step];
-    return part[0];
+    for (int step = LANES / 2; step; step /= 2) v += halves_swapped(v, step);
+    return v[0];
+}
+
+// p · 2ⁿ for n down to −150, by gradual underflow
+INLINE floats scaled(floats p, floats k, floats shifted) {
+#ifdef __AVX512F__
+    (void)shifted;
+    return (floats)_mm512_scalef_ps((__m512)p, (__m512)k);
+#else
+    (void)k;
+    ints n = (ints)shifted - 0x4B400000, half = n >> 1;  // two factors: 2⁻¹⁵⁰ is no normal number
+    return p * (floats)((half + 127) << 23) * (floats)((n - half + 127) << 23);
+#endif
 }
 
 // exp(t) for t ≤ 0, relative error below 2 units of 2⁻²⁴, gradual underflow included; NaN stays NaN.
@@ -39,7 +55,6 @@ INLINE float sum(floats v) {
 INLINE floats exponential(floats t) {
     t = t < all(-104.0f) ? all(-104.0f) : t;
     floats shifted = t * 1.44269504f + 12582912.0f;  // 1.5 · 2²³: rounds to an integer in the low bits
-    ints n = (ints)shifted - 0x4B400000;
     floats k = shifted - 12582912.0f;
     floats r = t - k * 0.693359375f + k * 2.12194440e-4f;
     floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
@@ -48,8 +63,7 @@ INLINE floats exponential(floats t) {
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * (r * r) + r + 1.0f;
-    ints half = n >> 1;  // 2ⁿ as two factors: n reaches −150, where one would be no normal number
-    return p * (floats)((half + 127) << 23) * (floats)((n - half + 127) << 23);
+    return scaled(p, k, shifted);
 }
 
 // How an entry of a tensor is read and written; arithmetic is float32.
@@ -71,11 +85,18 @@ struct BFloat16 {
         memcpy(&found, &bits, sizeof found);
         return found;
     }
-    // to nearest, ties to even; the carry of a NaN's bits would make it an infinity
+    // to nearest, ties to even
     INLINE void store(entry *x, floats v) {
+#ifdef __AVX512BF16__
+        // below the least normal number, 1.2e-38, the instruction gives 0
+        auto rounded = _mm512_cvtneps_pbh((__m512)v);
+        memcpy(x, &rounded, sizeof rounded);
+#else
+        // the carry of a NaN's bits would make it an infinity
         words bits = (words)v, nan = (words)(v != v);
         words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
         *(halves *)x = __builtin_convertvector((rounded & ~nan) | (nan & 0x7fc0), halves);
+#endif
     }
 };
 

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from harness.registry.load import load_source
+from harness.registry.sources import parse_reference
+
+FOLDER = Path(__file__).parents[2] / "implementations"
+NAMES = ("fused_cpu", "fused_cpu_torch")
+#: Rows of one vector, of less, of several with a rest; of more than one block; sixteen at a time with some left over.
+SHAPES = [(3, 2), (37, 10), (70, 40), (33, 41), (20, 100), (5, 2048), (4, 2053), (3, 5000)]
+
+
+@cache
+def load():
+    return {
+        description.name: call for description, call in load_source(parse_reference(str(FOLDER / "fused_cpu"), FOLDER))
+    }
+
+
+def module(name):
+    """A module of the package, by name, as the loaded functions see it."""
+    names = load()["fused_cpu"].__globals__
+    return {"package": names, "native": names["compiler"].__globals__}[name]
+
+
+@pytest.fixture(autouse=True)
+def no_short_cut(monkeypatch):
+    """Small problems too go the way of large ones."""
+    monkeypatch.setitem(module("package"), "SMALL", 0)
+
+
+def made(shape, dtype=torch.float32, *, ignored=True, spread=4.0, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    logits = (spread * torch.randn(shape, generator=generator, dtype=torch.float64)).to(dtype)
+    target = torch.randint(shape[1], (shape[0], *shape[2:]), generator=generator)
+    if ignored:
+        target[::4] = -100
+    return logits.requires_grad_(), target
+
+
+def answer(function, logits, target, upstream=None, **options):
+    loss = function(logits, target, **options)
+    return loss, *torch.autograd.grad(loss, logits, upstream)
+
+
+def truth(logits, target, upstream=None, **options):
+    if options.get("weight") is not None:
+        options = {**options, "weight": options["weight"].double()}
+    wide = logits.detach().double().requires_grad_()
+    return answer(F.cross_entropy, wide, target, None if upstream is None else upstream.double(), **options)
+
+
+def assert_close(found, expected, dtype):
+    """Each entry within (2 d + 4) roundings of itself, d ≤ 40 being what it lies below its row's largest logit."""
+    relative = {torch.float64: 2e-14, torch.float32: 5e-6, torch.bfloat16: 2**-7, torch.float16: 2**-10}[dtype]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.shape == theirs.shape
+        assert ours.dtype == dtype
+        tiny = torch.finfo(dtype).smallest_normal if dtype != torch.float64 else 1e-40
+        torch.testing.assert_close(ours.double(), theirs, rtol=relative, atol=tiny)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_loss_and_every_gradient_entry_agree_with_float64(name, shape, dtype, reduction):
+    logits, target = made(shape, dtype)
+    found = answer(load()[name], logits, target, **_upstream(reduction, target, dtype), reduction=reduction)
+    assert_close(found, truth(logits, target, **_upstream(reduction, target, dtype), reduction=reduction), dtype)
+
+
+def _upstream(reduction, target, dtype):
+    return {"upstream": torch.linspace(0.5, 2.0, target.numel()).to(dtype)} if reduction == "none" else {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+@pytest.mark.parametrize("shape", [(6, 33), (4, 9, 3)])
+def test_what_the_kernel_does_not_serve_is_right_too(name, dtype, shape):
+    logits, target = made(shape, dtype, spread=1.0)
+    assert_close(answer(load()[name], logits, target, reduction="sum"), truth(logits, target, reduction="sum"), dtype)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("classes", [9, 300])
+@pytest.mark.parametrize("options", [{"label_smoothing": 0.1}, {}])
+def test_weights_and_smoothing(name, classes, options):
+    logits, target = made((40, classes))
+    weight = torch.rand(classes, generator=torch.Generator().manual_seed(1)) + 0.5
+    found = answer(load()[name], logits, target, weight=weight, **options)
+    for ours, theirs in zip(found, truth(logits, target, weight=weight, **options), strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=2e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("classes", [9, 300])
+def test_a_loss_near_zero_keeps_its_digits(name, classes):
+    logits = torch.zeros(20, classes)
+    target = torch.arange(20) % classes
+    logits[torch.arange(20), target] = 30.0
+    expected = math.log1p((classes - 1) * math.exp(-30.0))
+    loss = load()[name](logits, target, reduction="none")
+    torch.testing.assert_close(loss.double(), torch.full((20,), expected, dtype=torch.float64), rtol=1e-6, atol=0.0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("classes", [9, 300, 5000])
+def test_masked_logits_infinite_losses_and_rows_of_nan(name, classes):
+    logits, target = made((20, classes), ignored=False)
+    with torch.no_grad():
+        logits[0, 1:] = -math.inf
+        logits[1] = -math.inf
+        logits[2, classes // 2] = math.nan
+        logits[3, 0] = math.inf
+        logits[4, : classes // 2] = -math.inf
+    target[0], target[4] = 0, 0
+    found = answer(load()[name], logits, target, torch.ones(20), reduction="none")
+    expected = truth(logits, target, torch.ones(20), reduction="none")
+    assert found[0][4] == math.inf
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=5e-6, atol=1e-37, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("classes", [9, 300])
+def test_an_ignored_row_has_neither_loss_nor_gradient_whatever_it_holds(name, classes):
+    logits, target = made((20, classes))
+    with torch.no_grad():
+        logits[::4] = math.nan
+    loss, gradient = answer(load()[name], logits, target)
+    assert loss.isfinite()
+    assert gradient.isfinite().all()
+    assert (gradient[::4] == 0.0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("wrong", [-1, 9, 2**32])
+def test_a_target_that_is_no_class_is_refused_as_torch_does(name, wrong):
+    logits, target = made((20, 9))
+    target[7] = wrong
+    with pytest.raises(IndexError, match=f"Target {wrong} is out of bounds"):
+        load()[name](logits, target)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_may_lie_apart_and_need_not_be_aligned(name):
+    logits, target = made((20, 101))
+    wide = logits.detach().clone()[:, 1:].requires_grad_()
+    target.clamp_(max=99)
+    assert_close(answer(load()[name], wide, target), truth(wide, target), torch.float32)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gradient_once_returned_is_nobody_elses(name):
+    logits, target = made((20, 300))
+    loss = load()[name](logits, target)
+    first, second = (torch.autograd.grad(loss, logits, retain_graph=True)[0] for _ in range(2))
+    assert first.data_ptr() != second.data_ptr()
+    torch.testing.assert_close(first, second, rtol=1e-6, atol=1e-12)
+
+
+def test_one_thread_and_several_give_the_same_bits():
+    logits, target = made((50, 300))
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(answer(load()["fused_cpu"], logits, target))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+def test_the_plain_vectors_of_other_processors_agree(tmp_path, monkeypatch):
+    """Without AVX-512 the same sources take other branches: built for the least x86-64 and compared."""
+    native = module("native")
+    flags = tuple("-march=x86-64" if flag == "-march=native" else flag for flag in native["_FLAGS"])
+    monkeypatch.setitem(native, "_FLAGS", flags)
+    monkeypatch.setenv("LOSS_HARNESS_CACHE", str(tmp_path))
+    native["_kernel"].cache_clear()
+    try:
+        for dtype in (torch.float32, torch.bfloat16):
+            logits, target = made((37, 2053), dtype)
+            assert_close(answer(load()["fused_cpu"], logits, target), truth(logits, target), dtype)
+    finally:
+        native["_kernel"].cache_clear()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".so"]
+
+
+def test_a_kernel_that_cannot_be_built_says_what_the_compiler_said(tmp_path, monkeypatch):
+    native = module("native")
+    monkeypatch.setitem(native, "_FLAGS", ("--no-such-flag",))
+    monkeypatch.setenv("LOSS_HARNESS_CACHE", str(tmp_path))
+    native["_kernel"].cache_clear()
+    try:
+        with pytest.raises(RuntimeError, match=r"cannot build its kernel with .*no-such-flag"):
+            load()["fused_cpu"](*made((20, 9)))
+    finally:
+        native["_kernel"].cache_clear()
+
+
+def test_without_a_compiler_torch_operators_serve_and_the_description_says_so(monkeypatch):
+    package = module("package")
+    assert (
+        package["fused_cpu_cross_entropy"]
+        .__doc__.splitlines()[0]
+        .endswith("C++ kernel, built by g++ at the first call.")
+    )
+    program = """
+import sys, torch
+from pathlib import Path
+from harness.registry.load import load_source
+from harness.registry.sources import parse_reference
+(description, call), _ = load_source(parse_reference(sys.argv[1], Path.cwd()))
+print(description.summary)
+print(float(call(torch.zeros(1000, 100), torch.zeros(1000, dtype=torch.int64))))
+"""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("LOSS_HARNESS_CACHE", "/nonexistent/cannot/be/made")
+    told = _python(program, str(FOLDER / "fused_cpu"))
+    assert "no g++ was found" in told[0]
+    assert float(told[1]) == pytest.approx(math.log(100.0), rel=1e-6)
+
+
+def _python(program, *arguments):
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip().splitlines()
