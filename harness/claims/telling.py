@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 
 from harness.claims.model import VERDICTS, Answer, ClaimFile, Evidence, Finding
 
@@ -105,9 +106,11 @@ def _section(answer: Answer) -> str:
         f"Source {claim.source}: {claim.statement}",
         claim.why if not answer.fault else f"Not tested: {answer.fault}",
     ]
-    for finding in answer.findings:
-        head = f"When {finding.question.when}: **{_word(finding)}**.\n\n" if finding.question.when else ""
-        lines = "\n".join(_evidence_row(line) for line in finding.evidence)
+    for _, group in groupby(answer.findings, key=lambda finding: (finding.question.when, finding.holds)):
+        findings = list(group)
+        when = findings[0].question.when
+        head = f"When {when}: **{_word(findings[0])}**.\n\n" if when else ""
+        lines = "\n".join(_evidence_row(line) for finding in findings for line in finding.evidence)
         parts.append(
             f"{head}| what | found | published or required | off by | agrees |\n|---|---|---|---|---|\n{lines}"
         )

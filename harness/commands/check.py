@@ -28,7 +28,7 @@ from harness.runner.events import Listener
 from harness.runner.plan import Plan, on_device
 from harness.runner.record import NoSink, Record
 from harness.runner.run import count_work, execute, stale_expectations
-from harness.suite.load import load_suite
+from harness.suite.load import load_cells
 from harness.worker.process import ProcessWorkers, Workers
 
 #: Lines shown for one implementation before the rest is only counted; the JSON file has them all.
@@ -45,7 +45,7 @@ def check(
     workers: Workers | None = None,
 ) -> int:
     """Judge the implementations of ``asked`` on a suite, or on the cells named; returns the exit status."""
-    suite = load_suite(suite_text, families())
+    suite = load_cells(suite_text, families())
     workers = workers or ProcessWorkers()
     asked = replace(asked, only="correctness")
     cases = _named_cells(cases_of(suite, replace(asked, device=None)), asked)

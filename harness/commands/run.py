@@ -34,7 +34,7 @@ from harness.store import RunFolder
 from harness.suite.estimate import estimate
 from harness.suite.load import load_suite
 from harness.suite.model import Suite
-from harness.training.running import Trainer, Training, trained_for
+from harness.training.running import Trainer, Training, settled, trained_for
 from harness.worker.process import ProcessWorkers, Workers
 
 #: What shells report for a program ended by Ctrl-C.
@@ -60,11 +60,10 @@ def run(
     workers = workers or ProcessWorkers()
     cases = cases_of(suite, asked)
     plan, found = build_plan(suite, cases, asked, workers, Path.cwd())
-    summary = _summary(suite, plan)
+    summary, training = _summary(suite, plan), trained_for(suite, asked)
     if dry_run:
-        _print_plan(console, plan, summary)
+        _print_plan(console, plan, summary, training)
         return 0
-    training = trained_for(suite, asked)
     with RunFolder.create(out, suite.name, _header(suite, asked, plan, found)) as folder:
         display = Display(console=console, quiet=quiet, events=events)
         return _into(folder, plan, workers, display, summary, training)
@@ -214,17 +213,22 @@ def _say_missing_device(plan: Plan, note: Any) -> None:
         note(f"{reason}: {number} cells on {device} are unavailable{'; ' + hint if hint else ''}")
 
 
-def _print_plan(console: Console, plan: Plan, summary: str) -> None:
+def _print_plan(console: Console, plan: Plan, summary: str, training: Training) -> None:
     console.print(summary, markup=False, highlight=False)
     judged, timed = count_work(plan)
-    console.print(f"dry run: {judged} sets of inputs would be judged, {timed} cells timed; nothing was run")
+    told = f"{judged} sets of inputs would be judged, {timed} cells timed, {len(training)} workloads trained"
+    console.print(f"dry run: {told}; nothing was run")
     for implementation in plan.implementations:
         reasons: dict[str, int] = {}
         for case in plan.cases:
-            settled = plan.settled(implementation, case)
-            if settled is not None:
-                reasons[f"{settled[0]}: {settled[1]}"] = reasons.get(f"{settled[0]}: {settled[1]}", 0) + 1
-        asked = len(plan.cases) - sum(reasons.values())
+            known = plan.settled(implementation, case)
+            if known is not None:
+                reasons[f"{known[0]}: {known[1]}"] = reasons.get(f"{known[0]}: {known[1]}", 0) + 1
+        for setup in training:
+            known = settled(plan, implementation, setup)
+            if known is not None:
+                reasons[f"{known[0]}: {known[1]}"] = reasons.get(f"{known[0]}: {known[1]}", 0) + 1
+        asked = len(plan.cases) + len(training) - sum(reasons.values())
         console.print(f"  {implementation.name}: {asked} cells asked", markup=False, highlight=False)
         for reason, number in reasons.items():
             console.print(f"    {number} {reason}", markup=False, highlight=False)

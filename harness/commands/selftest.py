@@ -17,7 +17,7 @@ from harness.mutants.matrix import matrix_lines
 from harness.mutants.results import Findings, Result, result_to_dict
 from harness.mutants.selftest import run_selftest
 from harness.progress import listener
-from harness.suite.load import load_suite
+from harness.suite.load import load_cells
 from harness.worker.process import ProcessWorkers, Workers
 
 
@@ -35,7 +35,7 @@ def selftest(
         quiet: print escapes, accusations and the count only.
         workers: starts the processes that judge.
     """
-    suite = None if suite_text is None else load_suite(suite_text, families())
+    suite = None if suite_text is None else load_cells(suite_text, families())
     with listener(console, quiet=quiet) as shown:
 
         def planned(trials: int, graded: str) -> None:

@@ -34,6 +34,21 @@ def load_suite(source: Path | str, families: Mapping[str, Family]) -> Suite:
     return suite_of(document, families)
 
 
+def load_cells(source: Path | str, families: Mapping[str, Family]) -> Suite:
+    """As :func:`load_suite`, for a command that judges or times cells: a suite that only trains has none.
+
+    Raises:
+        SuiteError: as there, or the suite has no cells.
+    """
+    suite = load_suite(source, families)
+    if not suite.entries:
+        raise SuiteError(
+            f"{suite.source}: cases\n  found:   none, this suite only trains\n"
+            f"  allowed: python -m harness run {source} --implementation REF"
+        )
+    return suite
+
+
 def find_suite(text: Path | str, folder: Path | None = None) -> Path:
     """The file of the suite ``text``: itself when it is a path, else ``NAME.yaml`` in the suites ``folder``.
 

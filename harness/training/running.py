@@ -73,6 +73,22 @@ def capture_paths(path: Path, asked: Sequence[Setup]) -> dict[Setup, Path]:
     }
 
 
+def settled(plan: Plan, implementation: Implementation, setup: Setup) -> tuple[Status, str, str | None] | None:
+    """(status, reason, traceback) of a run that need not be trained; None where it must be."""
+    case = setup.case
+    unsupported = unsupported_reason(implementation, case, plan.families[case.loss])
+    unable = implementation.unavailable or (None if unsupported else _impossible(plan, setup))
+    if implementation.failed is not None:
+        return Status(implementation.failed_status), implementation.failed, implementation.traceback
+    if unable is not None:
+        return Status.UNAVAILABLE, unable, None
+    return None if unsupported is None else (Status.UNSUPPORTED, unsupported, None)
+
+
+def _impossible(plan: Plan, setup: Setup) -> str | None:
+    return device_reason(setup.device, plan.cuda) or setup.unavailable()
+
+
 class Trainer:
     """Trains the implementations of a plan; outcomes that the record holds already are not trained again."""
 
@@ -84,7 +100,7 @@ class Trainer:
         case = setup.case
         left = [i for i in self._plan.implementations if not self._record.has(case.cell, i.name, JUDGED, CHECK)]
         able = [i for i in left if not self._settle(i, setup, case)]
-        if able or (capture is not None and self._impossible(setup) is None):
+        if able or (capture is not None and _impossible(self._plan, setup) is None):
             with tempfile.TemporaryDirectory(prefix="harness-training-") as folder:
                 self._train_all(setup, case, able, Path(folder), capture)
         for _ in left:
@@ -177,22 +193,11 @@ class Trainer:
 
     def _settle(self, implementation: Implementation, setup: Setup, case: Case) -> bool:
         """Whether the outcome is known without training; it is recorded then."""
-        family = self._plan.families[case.loss]
-        unable = self._impossible(setup)
-        unsupported = unsupported_reason(implementation, case, family)
-        if implementation.failed is not None:
-            status = Status(implementation.failed_status)
-            self._say(implementation, case, status, implementation.failed, traceback=implementation.traceback)
-        elif implementation.unavailable is not None or (unable is not None and unsupported is None):
-            self._say(implementation, case, Status.UNAVAILABLE, str(implementation.unavailable or unable))
-        elif unsupported is not None:
-            self._say(implementation, case, Status.UNSUPPORTED, unsupported)
-        else:
-            return False
-        return True
-
-    def _impossible(self, setup: Setup) -> str | None:
-        return device_reason(setup.device, self._plan.cuda) or setup.unavailable()
+        found = settled(self._plan, implementation, setup)
+        if found is not None:
+            status, reason, traceback = found
+            self._say(implementation, case, status, reason, traceback=traceback)
+        return found is not None
 
     def _memory(self, setup: Setup) -> int | None:
         return None if setup.device.startswith("cuda") else self._plan.settings.memory_bytes

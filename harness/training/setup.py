@@ -87,8 +87,8 @@ class Setup:
             return "needs Pillow to read images, which is not installed: pip install 'loss-harness[training]'"
         if self.workload == "resnet18" and find_spec("timm") is None:
             return (
-                "needs timm, which is not installed: pip install 'loss-harness[vision]' (its torchvision must fit the "
-                "torch installed; there is none for torch 2.13 on the CPU yet)"
+                "needs timm, which is not installed: pip install 'loss-harness[vision]' (with the torchvision made for "
+                "the torch installed: the newest asks for torch 2.14)"
             )
         return None
 

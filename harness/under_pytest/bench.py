@@ -23,7 +23,7 @@ from harness.runner.plan import Plan
 from harness.runner.record import NoSink, Record
 from harness.runner.timing import CHECK, Timer
 from harness.store import Run, Samples
-from harness.suite.load import load_suite
+from harness.suite.load import load_cells
 from harness.suite.model import Suite
 from harness.under_pytest.workers import KeptWorkers, LeanWorkers
 from harness.worker.process import ProcessWorkers, Workers
@@ -166,6 +166,6 @@ def open_bench(path: Path, asked: Asked, workers: Workers | None = None) -> Benc
         UnknownReferenceError: an implementation or the baseline is unknown.
     """
     lean = LeanWorkers(workers or ProcessWorkers())
-    suite = load_suite(path, families())
+    suite = load_cells(path, families())
     plan, _ = build_plan(suite, cases_of(suite, asked), asked, lean, Path.cwd())
     return Bench(suite, plan, lean)
