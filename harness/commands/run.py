@@ -190,7 +190,8 @@ def _described(implementation: Implementation) -> Mapping[str, Any]:
 
 def _summary(suite: Suite, plan: Plan) -> str:
     names = ", ".join(implementation.name for implementation in plan.implementations)
-    rough = estimate(suite, plan.cases, families(), implementations=len(plan.implementations))
+    asked = {case: sum(plan.settled(i, case) is None for i in plan.implementations) for case in plan.cases}
+    rough = estimate(suite, plan.cases, families(), implementations=len(plan.implementations), asked=asked)
     baselines = ", ".join(dict.fromkeys(one.name for one in plan.baselines.values()))
     told = f"implementations: {names}; baseline {baselines or 'none'}"
     lines = [rough.line()] if plan.cases else []

@@ -50,13 +50,21 @@ class Estimate:
         )
 
 
-def estimate(suite: Suite, cases: Sequence[Case], families: Mapping[str, Family], *, implementations: int) -> Estimate:
-    """Rough cost of running ``cases`` of ``suite`` with so many ``implementations``; compilation not counted."""
+def estimate(
+    suite: Suite, cases: Sequence[Case], families: Mapping[str, Family], *, implementations: int,
+    asked: Mapping[Case, int] | None = None,
+) -> Estimate:  # fmt: skip
+    """Rough cost of running ``cases`` of ``suite`` with so many ``implementations``; compilation not counted.
+
+    ``asked`` tells how many implementations each case is put to, where it is known that some cannot be asked (another
+    loss, no such device, too little memory); cases that are put to none cost nothing.
+    """
     real = [case for case in cases if families[case.loss].refusal(case) is None]
-    timed = [case for case in real if case.device != INTERPRETER] if suite.timing else []
+    put = dict.fromkeys(real, implementations) if asked is None else asked
+    run = [case for case in real if put.get(case, 0)]
+    timed = [case for case in run if case.device != INTERPRETER] if suite.timing else []
     per_cell = suite.timing.max_seconds_per_cell if suite.timing else 0.0
-    per_judgement = [_judging_seconds(case) + _SECONDS_PER_FLOP * families[case.loss].cost(case).flops for case in real]
-    judged = sum(per_judgement) * implementations if suite.checks else 0.0
+    judged = sum(put[case] * _judging_seconds(case, families[case.loss]) for case in run) if suite.checks else 0.0
     return Estimate(
         cells=len(cases),
         refused=len(cases) - len(real),
@@ -64,13 +72,13 @@ def estimate(suite: Suite, cases: Sequence[Case], families: Mapping[str, Family]
         implementations=implementations,
         judging_seconds=judged,
         timing_seconds=len(timed) * per_cell,
-        peak_bytes=max((families[case.loss].memory(case) for case in real), default=0),
+        peak_bytes=max((families[case.loss].memory(case) for case in run), default=0),
     )
 
 
-def _judging_seconds(case: Case) -> float:
+def _judging_seconds(case: Case, family: Family) -> float:
     per_logit = _SECONDS_PER_LOGIT_AND_GRADIENT if case.needs_gradient else _SECONDS_PER_LOGIT
-    seconds = _SECONDS_PER_CELL + per_logit * case.elements
+    seconds = _SECONDS_PER_CELL + per_logit * case.elements + _SECONDS_PER_FLOP * family.cost(case).flops
     return seconds + (_SECONDS_PER_INTERPRETED_ROW * case.rows if case.device == INTERPRETER else 0.0)
 
 

@@ -39,6 +39,17 @@ def test_judging_grows_with_the_implementations() -> None:
     assert _estimate(implementations=6).judging_seconds == 2 * _estimate(implementations=3).judging_seconds
 
 
+def test_cases_that_are_put_to_nobody_cost_nothing() -> None:
+    suite = suite_of(parse_document(f"suite: x\ndescription: y\n{CASES}", Path("x.yaml")), FAMILIES)
+    cases = expand(suite, FAMILIES)
+    every = estimate(suite, cases, FAMILIES, implementations=3)
+    one = estimate(suite, cases, FAMILIES, implementations=3, asked={cases[0]: 1})
+    assert 0 < one.judging_seconds < every.judging_seconds / 3
+    assert one.timed == 1
+    nobody = estimate(suite, cases, FAMILIES, implementations=3, asked={})
+    assert (nobody.judging_seconds, nobody.timed, nobody.peak_bytes, nobody.refused) == (0, 0, 0, 2)
+
+
 def test_sizes_read_and_write() -> None:
     assert parse_bytes("8GiB") == 8 * 2**30
     assert parse_bytes("1.5 kb") == 1500
