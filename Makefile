@@ -1,12 +1,13 @@
 # make run    judge and time suites/cpu.yaml (SUITE=smoke for another) and print the comparison table
 # make test   lint, types, layers and tests: what CI runs
-# Both set up what they need in .venv; constraints.txt pins every version.
+# make gate   the smoke suite under pytest, held against the runs in results/baselines
+# All set up what they need in .venv; constraints.txt pins every version.
 PYTHON ?= python3
 VENV ?= .venv
 SUITE ?= cpu
 BIN := $(VENV)/bin
 
-.PHONY: run smoke test check format clean
+.PHONY: run smoke test check gate format clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -17,6 +18,9 @@ smoke: $(VENV)/.run
 
 test: $(VENV)/.dev check
 	$(BIN)/python -m pytest
+
+gate: $(VENV)/.dev
+	$(BIN)/python -m pytest suites/smoke.yaml --harness-baseline results/baselines -rfE
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from rich.console import Console
 
 from harness import __version__
+from harness.commands.github import publish
 from harness.core.errors import UsageError
 from harness.core.implementation import Implementation
 from harness.core.status import EXIT_AS_EXPECTED, EXIT_FAULT, exit_code
@@ -151,8 +152,10 @@ def _report(folder: RunFolder, console: Console, quiet: bool) -> None:
 
     folder.write_report("report.md", export(folder.path, "markdown"))
     folder.write_report("report.html", export(folder.path, "html"))
+    done = read_run(folder.path)
     if not quiet:
-        render_closing(console, read_run(folder.path))
+        render_closing(console, done)
+    publish(done, console)
     console.print(f"run folder: {folder.path}", markup=False, highlight=False, soft_wrap=True)
 
 

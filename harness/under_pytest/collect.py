@@ -124,5 +124,5 @@ def _asked(config: pytest.Config) -> Asked:
 
 def _gate(config: pytest.Config, bench: Bench) -> Gate:
     path = config.getoption("harness_baseline")
-    old = None if path is None else stored(Path(path), bench.suite.name)
+    old = None if path is None else stored(Path(path), bench.suite.name, bench.run().header)
     return Gate(old=old, strict=config.getoption("harness_inconclusive") == "fail")

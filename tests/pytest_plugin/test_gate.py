@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -12,6 +13,7 @@ from harness.core.status import Status
 from harness.hardware.host import environment
 from harness.store import RunFolder
 from harness.under_pytest import bench
+from harness.under_pytest.gate import find_baseline
 from tests.conftest import settings
 from tests.pytest_plugin.conftest import SUITE, FakeTimer
 
@@ -106,6 +108,18 @@ def test_other_hardware_is_inconclusive_and_the_suites_limit_serves(gated, monke
     gated.gate().assert_outcomes(passed=1, failed=1, deselected=2)
 
 
+def test_a_missed_limit_is_measured_again_before_it_fails(gated):
+    gated.write(SUITE + "gate: {budgets: [{cell: '*/4x20/*', implementation: naive, min_speedup: 1.9}]}\n")
+    HalvesTimer.ratio_of_timer = {1: 1.7, 2: 2.0, 3: 2.0}
+    result = gated.gate()
+    result.assert_outcomes(passed=2, deselected=2)
+    assert any("measured again" in line for line in result.outlines)
+    HalvesTimer.ratio_of_timer, FakeTimer.made = {1: 1.7}, 0
+    result = gated.gate()
+    result.assert_outcomes(passed=1, failed=1, deselected=2)
+    assert any("at least 1.9 asked by min_speedup" in line for line in result.outlines)
+
+
 def test_a_cell_that_the_stored_run_lacks_passes_and_is_told(gated):
     result = gated.run(
         f"small.yaml::{CELL.replace('forward', 'forward_backward')}", "-m", "timed", "--harness-baseline=baselines"
@@ -119,3 +133,17 @@ def test_a_folder_without_a_run_of_the_suite_is_refused(gated):
     result = gated.gate()
     assert result.ret in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR)
     assert any("no run of suite 'other' there" in line for line in result.outlines)
+
+
+def test_of_several_stored_runs_that_of_the_same_hardware_counts(tmp_path):
+    def keep(name: str, processor: str, started: str) -> None:
+        (tmp_path / name).mkdir()
+        header = {"format_version": 1, "run_id": name, "started": started, "suite": {"name": "small"}}
+        text = json.dumps({**header, "environment": {"processor": processor}})
+        (tmp_path / name / "run.json").write_text(text, encoding="utf-8")
+
+    keep("mine", "A", "2026-01-01")
+    keep("newer", "B", "2026-02-02")
+    assert find_baseline(tmp_path, "small", {"environment": {"processor": "A"}}).name == "mine"
+    assert find_baseline(tmp_path, "small", {"environment": {"processor": "C"}}).name == "newer"
+    assert find_baseline(tmp_path, "small").name == "newer"
