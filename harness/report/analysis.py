@@ -9,7 +9,7 @@ import pandas as pd
 
 from harness.report.columns import AXES
 from harness.report.rows import GRADES, weakest
-from harness.store import read_samples
+from harness.store import read_header, read_samples, resolve_run
 
 #: Axes that the column ``shape`` stands for.
 _SIZES = ("batch", "classes", "features", "dims")
@@ -65,6 +65,7 @@ def samples_frame(path: str | os.PathLike[str], cell: str | None = None) -> pd.D
     ``attrs["notices"]`` lists what could not be read.
     """
     notices: list[str] = []
+    read_header(resolve_run(path))  # a newer format is refused, as everywhere
     parts = [
         pd.DataFrame(
             {

@@ -9,6 +9,7 @@ from typing import Any
 from harness.core.outcome import JUDGED, TIMED, Outcome
 from harness.core.status import EXIT_AS_EXPECTED, EXIT_FAULT, EXIT_INCONCLUSIVE, FAULTS, Status
 from harness.report.budgets import budget_of, exceeded, least_speedup
+from harness.report.text import mapping
 from harness.stats.change import Change, change
 from harness.stats.interval import log_ratios
 from harness.store import Run
@@ -69,8 +70,8 @@ class Side:
     @property
     def baseline(self) -> str:
         """Names of the implementations that its ratios are taken to: one for each loss, joined by commas."""
-        suite = _mapping(self.run.header.get("suite"))
-        return ", ".join(sorted(set(_mapping(suite.get("baselines")).values())) or [str(suite.get("baseline", ""))])
+        suite = mapping(self.run.header.get("suite"))
+        return ", ".join(sorted(set(mapping(suite.get("baselines")).values())) or [str(suite.get("baseline", ""))])
 
 
 def side_of(run: Run, samples: Iterable[Samples]) -> Side:
@@ -134,9 +135,9 @@ def speed_doubt(new: Side, old: Side) -> str:
     if new.baseline != old.baseline:
         return f"ratios are to {new.baseline} in one run and to {old.baseline} in the other"
     for name, side in (("this run", new), ("the baseline run", old)):
-        for device, check in _mapping(side.run.header.get("selfcheck")).items():
-            if not _mapping(check).get("passed", True):
-                return f"{name} could not tell a planted slowdown on {device}: {_mapping(check).get('reason', '')}"
+        for device, check in mapping(side.run.header.get("selfcheck")).items():
+            if not mapping(check).get("passed", True):
+                return f"{name} could not tell a planted slowdown on {device}: {mapping(check).get('reason', '')}"
     mine, theirs = fingerprint(new.run.header), fingerprint(old.run.header)
     different = [name for name in mine if mine[name] != theirs[name]]
     if different:
@@ -147,14 +148,14 @@ def speed_doubt(new: Side, old: Side) -> str:
 
 def fingerprint(header: Mapping[str, Any]) -> dict[str, Any]:
     """What must be equal before ratios of two runs are compared: processor, cores, caches, threads and devices."""
-    environment, settings = _mapping(header.get("environment")), _mapping(header.get("settings"))
-    devices = _mapping(header.get("devices")).get("cuda") or []
+    environment, settings = mapping(header.get("environment")), mapping(header.get("settings"))
+    devices = mapping(header.get("devices")).get("cuda") or []
     return {
         "processor": environment.get("processor"),
         "cores": environment.get("cores"),
         "last-level cache": environment.get("last_level_cache_bytes"),
         "threads": settings.get("threads"),
-        "CUDA devices": ", ".join(str(_mapping(device).get("name")) for device in devices) or "none",
+        "CUDA devices": ", ".join(str(mapping(device).get("name")) for device in devices) or "none",
     }
 
 
@@ -223,7 +224,7 @@ def _changed(new: Side, old: Side) -> list[str]:
 
 def _notes(new: Side, old: Side, doubt: str) -> list[str]:
     notes = [doubt] if doubt else []
-    mine, theirs = (_mapping(_mapping(side.run.header.get("environment")).get("packages")) for side in (new, old))
+    mine, theirs = (mapping(mapping(side.run.header.get("environment")).get("packages")) for side in (new, old))
     moved = [f"{name} {theirs.get(name)} → {mine[name]}" for name in mine if mine[name] != theirs.get(name)]
     if moved:
         notes.append(f"versions changed, and with them the baseline implementation's own speed: {', '.join(moved)}")
@@ -234,10 +235,6 @@ def _notes(new: Side, old: Side, doubt: str) -> list[str]:
 
 def _factor(moved: Change) -> str:
     return f"×{moved.slowdown:.3f} ({moved.low:.3f} to {moved.high:.3f}) of the time it took against the baseline"
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def worst_first(findings: Sequence[Finding]) -> list[Finding]:

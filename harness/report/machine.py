@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.report.text import count, duration, plain, size
+from harness.report.text import count, duration, mapping, plain, size
 
 
 def machine_facts(header: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name and text of what a reader asks first: when, on what, with which versions, by which command."""
-    environment = _mapping(header.get("environment"))
+    environment = mapping(header.get("environment"))
     command = header.get("command")
-    packages = _mapping(environment.get("packages"))
+    packages = mapping(environment.get("packages"))
     facts = [
         ("started", header.get("started")),
         ("took", _seconds(header.get("seconds"))),
         ("command", " ".join(map(str, command)) if isinstance(command, list) else command),
         ("processor", processor(header)),
         ("memory", _bytes(environment.get("available_memory_bytes"))),
-        ("GPU", ", ".join(str(_mapping(one).get("name", "")) for one in _list(header, "cuda"))),
-        ("threads", _mapping(header.get("settings")).get("threads")),
+        ("GPU", ", ".join(str(mapping(one).get("name", "")) for one in _list(header, "cuda"))),
+        ("threads", mapping(header.get("settings")).get("threads")),
         ("platform", environment.get("platform")),
         ("python", environment.get("python")),
         *((name, packages.get(name)) for name in ("torch", "triton")),
@@ -31,7 +31,7 @@ def machine_facts(header: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def processor(header: Mapping[str, Any]) -> str:
     """``2 cores of Intel(R) Xeon(R)``; empty where the header does not say."""
-    environment = _mapping(header.get("environment"))
+    environment = mapping(header.get("environment"))
     cores, name = environment.get("cores"), environment.get("processor")
     known = count(cores, "core") if isinstance(cores, int) and not isinstance(cores, bool) else ""
     return plain(" of ".join(filter(None, (known, str(name or "")))))
@@ -45,7 +45,7 @@ def in_one_line(header: Mapping[str, Any]) -> str:
 
 
 def _list(header: Mapping[str, Any], name: str) -> list[Any]:
-    found = _mapping(header.get("devices")).get(name)
+    found = mapping(header.get("devices")).get(name)
     return found if isinstance(found, list) else []
 
 
@@ -56,7 +56,3 @@ def _seconds(value: Any) -> str:
 
 def _bytes(value: Any) -> str:
     return size(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else ""
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

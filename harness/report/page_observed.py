@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from harness.report.markup import Child, Html, el
+from harness.report.text import count, mapping
 from harness.store import Run
 
 #: Whose behaviour is the specification; what differs from it is marked.
@@ -18,12 +18,12 @@ _CAPTION = (
 
 def observed_section(run: Run) -> Html | None:
     """Implementation × question, one row for each device; None where the run did not ask."""
-    matrix = run.header.get("semantics")
-    if not isinstance(matrix, Mapping) or not matrix:
+    matrix = _seen(run)
+    if not matrix:
         return None
     asked = dict.fromkeys(q for devices in matrix.values() for seen in devices.values() for q in seen)
     declared = _declared(run)
-    usual = _usual(matrix)
+    usual = next(iter(matrix.get(_SPECIFIED, {}).values()), {})
     head = el("tr", [el("th", title, scope="col") for title in ("implementation", "device", *asked, "declares")])
     body: list[Child] = [
         el(
@@ -38,9 +38,16 @@ def observed_section(run: Run) -> Html | None:
     return el("section", el("h2", "What each one does"), el("div", table, class_="scroll"), id="observed")
 
 
-def _usual(matrix: Mapping[str, Any]) -> Mapping[str, str]:
-    devices = matrix.get(_SPECIFIED)
-    return next(iter(devices.values()), {}) if isinstance(devices, Mapping) else {}
+def _seen(run: Run) -> dict[str, dict[str, dict[str, str]]]:
+    """Implementation → device → question → what was seen."""
+    return {
+        str(name): {str(device): _texts(seen) for device, seen in mapping(devices).items()}
+        for name, devices in mapping(run.header.get("semantics")).items()
+    }
+
+
+def _texts(values: object) -> dict[str, str]:
+    return {str(key): str(value) for key, value in mapping(values).items()}
 
 
 def _cell(seen: str | None, usual: str | None) -> Html:
@@ -49,15 +56,14 @@ def _cell(seen: str | None, usual: str | None) -> Html:
     return el("td", el("strong", seen) if usual is not None and seen != usual else seen)
 
 
-def _declared(run: Run) -> Mapping[str, Mapping[str, str]]:
-    planned = run.header.get("planned")
-    described = planned.get("implementations", ()) if isinstance(planned, Mapping) else ()
-    known = [one for one in described if isinstance(one, Mapping) and "name" in one]
-    return {str(one["name"]): one.get("expect") or {} for one in known}
+def _declared(run: Run) -> dict[str, dict[str, str]]:
+    described = mapping(run.header.get("planned")).get("implementations")
+    known = [mapping(one) for one in described] if isinstance(described, list) else []
+    return {str(one["name"]): _texts(one.get("expect")) for one in known if "name" in one}
 
 
 def _list(expect: Mapping[str, str]) -> Html | str:
     if not expect:
         return "nothing"
     items: list[Child] = [el("li", el("code", text), f" {reason}") for text, reason in expect.items()]
-    return el("details", el("summary", f"{len(expect)} differences"), el("ul", items))
+    return el("details", el("summary", count(len(expect), "difference")), el("ul", items))

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from typing import Any
 
 from harness.core.case import Case
 
@@ -105,6 +106,11 @@ def verdict_facts(metrics: Mapping[str, object], names: Sequence[str] = FACTS) -
     return [
         (name, figure(v, 9 if name in ("expected", "found") else 4)) for name, v in found if v is not None and v != ""
     ]
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """``value`` where it is a mapping, else an empty one: a run folder may hold anything anywhere."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def count(number: int, noun: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import BinaryIO
 
-from harness.core.case import Case
+from harness.core.case import parse_cell
 from harness.core.errors import UnknownReferenceError
 from harness.core.outcome import JUDGED, TIMED, Outcome, outcome_from_dict, outcome_to_dict
 from harness.store.encoding import decode_numbers, dump_line, load_object
@@ -84,12 +85,14 @@ def parse_outcome(raw: bytes) -> tuple[Outcome, Key]:
         raise ValueError("cell is no cell id") from None
     except ValueError:
         raise ValueError("status is none of the ten outcomes") from None
-    if not _sizes_fit(outcome.case):
+    if not _sizes_fit(line["cell"]):
         raise ValueError("cell has sizes beyond 64 bits")
     return outcome, (line["cell"], outcome.implementation, outcome.kind, outcome.check)
 
 
-def _sizes_fit(case: Case) -> bool:
+@lru_cache(maxsize=4096)
+def _sizes_fit(cell: str) -> bool:
+    case = parse_cell(cell)
     sizes = (case.batch, case.classes, case.features, *case.dims)
     whole = (*sizes, case.elements, case.ignore_index, case.seed)
     return all(size >= 0 for size in sizes) and all(abs(number) < 2**63 for number in whole)
