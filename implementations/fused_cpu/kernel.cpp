@@ -214,3 +214,11 @@ extern "C" void cross_entropy_rows(const Call *call) {
     else
         call->gradient ? all_rows<Float32, true>(*call) : all_rows<Float32, false>(*call);
 }
+
+// Whether every target is a class and none is ignored: the common case, which then needs no mask.
+extern "C" int32_t every_target_counts(const int64_t *target, int64_t rows, int64_t classes, int64_t ignore_index) {
+    int64_t amiss = 0;
+    for (int64_t row = 0; row < rows; row++)
+        amiss |= ((uint64_t)target[row] >= (uint64_t)classes) | (target[row] == ignore_index);
+    return !amiss;
+}

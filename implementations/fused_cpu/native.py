@@ -89,6 +89,11 @@ def run(
     return losses, gradient
 
 
+def every_target_counts(target: torch.Tensor, classes: int, ignore_index: int) -> bool:
+    """Whether each entry of ``target``, contiguous int64, is a class and none is ``ignore_index``."""
+    return bool(_kernel().every_target_counts(target.data_ptr(), target.numel(), classes, ignore_index))
+
+
 def _flat(tensor: torch.Tensor | None) -> torch.Tensor | None:
     return None if tensor is None else tensor.contiguous()
 
@@ -102,6 +107,8 @@ def _kernel() -> ctypes.CDLL:
     library = ctypes.CDLL(str(_built()))
     library.cross_entropy_rows.argtypes = (ctypes.POINTER(_Call),)
     library.cross_entropy_rows.restype = None
+    library.every_target_counts.argtypes = (ctypes.c_void_p, *(ctypes.c_int64,) * 3)
+    library.every_target_counts.restype = ctypes.c_int32
     return library
 
 

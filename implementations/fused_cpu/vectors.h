@@ -50,20 +50,17 @@ INLINE floats scaled(floats p, floats k, floats shifted) {
 #endif
 }
 
-// exp(t) for t ≤ 0, relative error below 2 units of 2⁻²⁴, gradual underflow included; NaN stays NaN.
-// Argument reduced by ln 2 in two parts, then Cephes' polynomial for expf (S. Moshier, 1992).
+// exp(t) for t ≤ 0 as 2^(t log2 e): relative error below 3 + |t|/4 units of 2⁻²⁴ (3 + |t| without FMA), exp(0) is 1. Underflow
+// is gradual, NaN stays NaN. The polynomial is (2^f − 1)/f for |f| ≤ ½, of least largest relative error (1.5 units).
 INLINE floats exponential(floats t) {
     t = t < all(-104.0f) ? all(-104.0f) : t;
     floats shifted = t * 1.44269504f + 12582912.0f;  // 1.5 · 2²³: rounds to an integer in the low bits
-    floats k = shifted - 12582912.0f;
-    floats r = t - k * 0.693359375f + k * 2.12194440e-4f;
-    floats p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.0f;
-    return scaled(p, k, shifted);
+    floats k = shifted - 12582912.0f, f = t * 1.44269504f - k;
+    floats p = f * 0.0013264727f + 0.0096715126f;
+    p = p * f + 0.055507337f;
+    p = p * f + 0.24022242f;
+    p = p * f + 0.69314698f;
+    return scaled(p * f + 1.0f, k, shifted);
 }
 
 // How an entry of a tensor is read and written; arithmetic is float32.
