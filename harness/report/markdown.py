@@ -10,6 +10,7 @@ from harness.core.outcome import Outcome
 from harness.core.status import Status
 from harness.report import tables, training
 from harness.report.memory import memory_lines
+from harness.report.page_sight import groups_of, power, worst_by_dtype
 from harness.report.rows import GRADES, Row, collect, implementations
 from harness.report.text import (
     clip,
@@ -199,6 +200,23 @@ def _findings(title: str, outcomes: Sequence[Outcome], none: str) -> str:
 
 def _indent(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.split("\n"))
+
+
+def _sight(run: Run) -> str:
+    """What the suite can see: for each dtype and region the smallest ε caught where options and C make it hardest."""
+    worst = worst_by_dtype(groups_of(run.header))
+    if not worst:
+        return ""
+    regions = list(dict.fromkeys(region for by_region in worst.values() for region in by_region))
+    body = [
+        [dtype, *(power(by_region[region]) if region in by_region else "–" for region in regions)]
+        for dtype, by_region in worst.items()
+    ]
+    text = (
+        "Each region of the true answer, scaled by 1 + ε, goes through the check that judges it. The smallest ε caught "
+        "in the best regime, for the C and the options where that is largest:"
+    )
+    return f"## What this suite can see\n\n{text}\n\n{table(['dtype', *map(inline, regions)], body, right=1)}"
 
 
 def _environment(run: Run) -> str:

@@ -19,6 +19,7 @@ from harness.report.page_charts import ceilings_of, chart_sections
 from harness.report.page_data import chart_data
 from harness.report.page_observed import observed_section
 from harness.report.page_semantics import noise_section, semantics_section
+from harness.report.page_sight import sight_section
 from harness.report.page_speed import chart_section, memory_section, speed_section
 from harness.report.page_training import training_section
 from harness.report.page_verdicts import (
@@ -96,6 +97,7 @@ def _sections(
         faults_section(rows, facets.mark),
         semantics_section(rows, names),
         observed_section(run),
+        sight_section(run),
         charts["accuracy"],
         charts["choose"],
         speed_section(groups, names, facets.mark),

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.core.case import Case, case_to_dict, parse_cell
 from harness.core.errors import InternalError
+from harness.report.page_sight import options_of, power
 from harness.report.sight import sight_case
 from harness.runner.events import Listener
 from harness.runner.plan import Plan
@@ -37,10 +38,7 @@ class Seen:
     def group(self) -> tuple[str, ...]:
         """What some regime must see: the region, by loss, dtype, C and options."""
         case = self.case
-        options = [case.reduction, case.target_kind]
-        options += ["weight"] * (case.weight != "none") + ["label_smoothing"] * (case.label_smoothing > 0)
-        options += ["ignored"] * (case.ignored > 0)
-        return (f"{self.value}[{self.region}]", case.loss, case.dtype, str(case.classes), ", ".join(options))
+        return (f"{self.value}[{self.region}]", case.loss, case.dtype, str(case.classes), options_of(case))
 
 
 def asked_of(cases: Iterable[Case]) -> tuple[Case, ...]:
@@ -122,15 +120,11 @@ def sight_lines(seen: Sequence[Seen]) -> list[str]:
         worst[dtype][region] = max(epsilon, worst[dtype].get(region, 0.0))
     coarse = len({each.case.cell for each in seen if each.value != "loss" and not each.sees_zero})
     lines = [
-        f"sees, {dtype}: {', '.join(f'{region} × (1 + {_power(epsilon)})' for region, epsilon in regions.items())}"
+        f"sees, {dtype}: {', '.join(f'{region} × (1 + {power(epsilon)})' for region, epsilon in regions.items())}"
         " where options and C make it hardest"
         for dtype, regions in worst.items()
     ]
     return [*lines, *([f"{coarse} cells are value only: a zeroed gradient passes there"] if coarse else [])]
-
-
-def _power(epsilon: float) -> str:
-    return f"2^{round(math.log2(epsilon))}"
 
 
 def _plain(seen: Seen) -> dict[str, Any]:

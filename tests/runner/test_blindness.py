@@ -46,6 +46,11 @@ def test_a_run_of_a_blind_suite_is_not_green(regimes: str, code: int, tmp_path: 
     text = told.file.getvalue()
     assert found == code
     assert ("blind: cross_entropy float32 with 6 classes" in text) == (code == EXIT_FAULT)
+    report = (tmp_path / "results" / "latest" / "report.md").read_text(encoding="utf-8")
+    assert "## What this suite can see" in report
+    assert ("not seen" in report) == (code == EXIT_FAULT)
+    page = (tmp_path / "results" / "latest" / "report.html").read_text(encoding="utf-8")
+    assert 'id="sight"' in page
     frame = harness.load(tmp_path / "results" / "latest")
     row = frame.iloc[0]
     assert bool(row.value_only) == (code == EXIT_FAULT)
