@@ -46,7 +46,7 @@ class Sight:
 def sights(case: Case, inputs: Any, *, grade: str, rounding_ulps: float) -> list[Sight]:
     """One :class:`Sight` for each region of the case that has an entry other than 0 to be zeroed."""
     loss, gradients = true_answer(case.loss)(case, inputs)
-    true = Answer(loss=loss, gradients={"logits": gradients["logits"]}, requires_grad=True)
+    true = Answer(loss=loss, gradients=gradients, requires_grad=True)
     found = []
     for (value, region), mask in region_masks(case.loss)(case, inputs).items():
         look = _Look(case=case, inputs=inputs, true=true, value=value, grade=grade, rounding_ulps=rounding_ulps)
@@ -81,7 +81,13 @@ class _Look:
 
     def whole(self) -> torch.Tensor:
         """The true value."""
-        return self.true.loss if self.value == "loss" else self.true.gradients["logits"]
+        return self.true.loss if self.value == "loss" else self.true.gradients[self._name]
+
+    @property
+    def _name(self) -> str:
+        """The input whose gradient is changed; the first one goes by ``logits`` whatever its family calls it."""
+        name = self.value.removeprefix("grad_")
+        return name if name in self.true.gradients else "logits"
 
     def sight(self, region: str, at: torch.Tensor) -> Sight:
         """What is seen of the entries where ``at`` is True."""
@@ -105,12 +111,13 @@ class _Look:
         whole = self.whole()
         changed = torch.where(at, (whole.to(torch.float64) * factor).to(whole.dtype), whole)
         loss = changed if self.value == "loss" else None
-        gradients: Mapping[str, torch.Tensor] = {} if self.value == "loss" else {"logits": changed}
+        gradients: Mapping[str, torch.Tensor] = {} if self.value == "loss" else {self._name: changed}
         evaluation = evaluator(self.case.loss)(
             self.case, self.inputs, loss, gradients, rounding_ulps=self.rounding_ulps
         )
+        answer = Answer(loss=loss, gradients={**self.true.gradients, **gradients}, requires_grad=True)
         evidence = Evidence(
-            case=self.case, inputs=self.inputs, answer=Answer(loss=loss, gradients=gradients, requires_grad=True),
+            case=self.case, inputs=self.inputs, answer=answer,
             evaluation=evaluation, grade=self.grade, owns_masks=False, again=_nothing,
         )  # fmt: skip
         return next(agreement(evidence) if self.value == "loss" else gradient(evidence))

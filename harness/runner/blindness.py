@@ -20,7 +20,7 @@ from harness.worker.process import WorkerLostError, Workers
 
 #: Longest silence of the worker that measures: one case of at most 2^15 logits, or two rows.
 TIMEOUT_S = 120.0
-#: Rows of more logits than this are not measured.
+#: Rows of more logits (or, times the features of a linear loss, of more weights) than this are not measured.
 MOST_ROW_ELEMENTS = 1 << 22
 
 
@@ -46,7 +46,8 @@ def asked_of(cases: Iterable[Case]) -> tuple[Case, ...]:
     found: dict[str, Case] = {}
     for case in cases:
         plain = sight_case(case)
-        if plain.elements // max(plain.batch, 1) <= MOST_ROW_ELEMENTS and plain.elements:
+        row = plain.elements // max(plain.batch, 1) * max(plain.features, 1)
+        if 0 < row <= MOST_ROW_ELEMENTS:
             found.setdefault(plain.cell, plain)
     return tuple(case for case in found.values() if find_spec(f"harness.losses.{case.loss}.regions") is not None)
 

@@ -7,8 +7,9 @@ import torch
 
 from harness.checks.blindness import sample_of, sights
 from harness.core.case import Case
-from harness.inputs.build import build_inputs
+from harness.losses.catalogue import family_of
 from harness.losses.cross_entropy.regions import region_masks
+from harness.losses.inputs import build_inputs
 
 
 def seen(case: Case) -> dict[str, object]:
@@ -74,3 +75,11 @@ def test_large_cells_are_looked_at_in_a_few_rows_that_keep_their_share_of_the_me
     assert asked.batch == 32
     assert float(inputs.grad_output) == 32 / 4096
     assert sample_of(Case(batch=8, classes=10))[0].batch == 8
+
+
+def test_a_linear_loss_is_seen_in_each_of_its_gradients() -> None:
+    case = family_of("linear_cross_entropy").case(batch=6, classes=9, features=5, reduction="none")
+    asked, inputs = sample_of(case)
+    found = sights(asked, inputs, grade="standard", rounding_ulps=0.5)
+    assert {"loss", "grad_input", "grad_linear_weight"} <= {sight.value for sight in found}
+    assert all(sight.sees_zero for sight in found)
