@@ -28,12 +28,12 @@ def questions(cases: Sequence[Case], checks: Iterable[str], *, thorough: bool = 
         asked[case] = tuple(c for c in CELL_CHECKS if c in wanted and (c != "gradient" or case.needs_gradient))
     for anchor in _anchors(cases):
         for name in CHECKS:
-            for case in _own_cases(name, anchor, thorough) if name in wanted else ():
+            for case in own_cases(name, anchor, thorough) if name in wanted else ():
                 asked[case] = (*asked.get(case, ()), name)
     return MappingProxyType({case: names for case, names in asked.items() if names})
 
 
-def _own_cases(check: str, anchor: Case, thorough: bool) -> Iterable[Case]:
+def own_cases(check: str, anchor: Case, thorough: bool) -> Iterable[Case]:
     """The cells that ``check`` brings itself for the loss, device and dtype of ``anchor``."""
     family = family_of(anchor.loss)
     if check not in family.checks or check not in OWN_CASES:

@@ -10,9 +10,9 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from harness.checks.cases import OWN_CASES
+from harness.checks.catalogue import own_cases
 from harness.core.case import DTYPES, REDUCTIONS, Case
 from harness.core.family import Family
-from harness.inputs import catalogue
 
 Question = tuple[Case, str]
 #: The question that asks a drawn cell by the cell checks; any other is a check, on a cell of its own.
@@ -24,6 +24,8 @@ MOST_ELEMENTS = 1 << 18
 #: Cells of up to this many logits may get further dimensions.
 _SMALL = 2000
 _DTYPES = ("float32", *(dtype for dtype in DTYPES if dtype != "float32"))
+#: Axes of every cell, drawn apart.
+_DRAWN = frozenset({"dtype", "device", "regime", "pass", "reduction"})
 _EDGES = sorted({(1 << power) + off for power in range(2, 17) for off in (-1, 0, 1)})
 
 
@@ -37,7 +39,7 @@ def plain_questions(draw: st.DrawFn, family: Family, device: str) -> Question:
 def own_questions(draw: st.DrawFn, family: Family, device: str) -> Question:
     """A check of :data:`OWN_CHECKS` on a cell that it brings itself."""
     dtype, check = draw(st.sampled_from(_DTYPES)), draw(st.sampled_from(OWN_CHECKS))
-    own = list(OWN_CASES[check](Case(loss=family.name, device=device, batch=4, classes=5, dtype=dtype), False))
+    own = list(own_cases(check, family.case(device=device, batch=4, classes=5, dtype=dtype), False))
     if not own:
         return draw(cells(family, device)), CELLS
     return replace(draw(st.sampled_from(own)), seed=draw(st.integers(0, 7))), check
@@ -53,10 +55,13 @@ def cells(draw: st.DrawFn, family: Family, device: str) -> Case:
     batch = draw(
         st.integers(0, min(9, most)) | st.integers(0, min(300, most)) | st.integers(min(4000, most), min(4200, most))
     )
-    case = Case(
-        loss=family.name, device=device, batch=batch, classes=classes,
+    plain = family.case(device=device, batch=batch, classes=classes)
+    regimes = [name for name in _names(family, "regime") if "*" not in name] or [plain.regime]
+    case = replace(
+        plain,
+        features=draw(st.integers(1, 40)) if family.axis("features") is not None else 0,
         dtype=draw(st.sampled_from(_DTYPES)),
-        regime=draw(st.just("normal") | st.sampled_from([r for r in _names(family, "regime") if "*" not in r])),
+        regime=draw(st.just(plain.regime) | st.sampled_from(regimes)),
         pass_=draw(st.sampled_from(("forward_backward", "forward", "forward_no_grad"))),
         reduction=draw(st.sampled_from(("mean", *(r for r in REDUCTIONS if r != "mean")))),
         seed=draw(st.integers(0, 7)),
@@ -68,18 +73,16 @@ def _with_options(draw: st.DrawFn, family: Family, case: Case) -> Case:
     """``case`` with drawn options, each of which is mostly away."""
     known = {axis.name for axis in family.axes}
     changes: dict[str, object] = {}
-    for name, usual, other in (
-        ("target", "uniform", st.sampled_from(_names(family, "target") or ("uniform",))),
-        ("weight", "none", st.sampled_from(_names(family, "weight") or ("none",))),
-        ("label_smoothing", 0.0, st.sampled_from((0.1, 1.0, 0.5))),
-        ("ignored", 0.0, st.sampled_from((0.25, 0.9, 1.0))),
-        ("ignore_index", -100, st.sampled_from((0, -1, 1, case.classes + 5, case.classes - 1))),
-        ("layout", "contiguous", st.sampled_from(_names(family, "layout") or ("contiguous",))),
-        ("grad_output", "one", st.sampled_from(_names(family, "grad_output") or ("one",))),
-    ):
-        if name in known:
-            changes[name] = draw(st.just(usual) | st.just(usual) | other)
-    case = replace(case, **changes)  # type: ignore[arg-type]
+    numbers = {
+        "label_smoothing": (0.1, 1.0, 0.5), "ignored": (0.25, 0.9, 1.0),
+        "ignore_index": (0, -1, 1, case.classes + 5, case.classes - 1),
+    }  # fmt: skip
+    for axis in family.axes:
+        values = numbers.get(axis.name, axis.allowed if axis.kind == "choice" else ())
+        if values and axis.name not in _DRAWN:
+            usual = family.value(case, axis.name)
+            changes[axis.name] = draw(st.just(usual) | st.just(usual) | st.sampled_from(values))
+    case = family.with_axes(case, **changes)
     # drawn whatever the size: a smaller case must not need more choices, or Hypothesis takes it for a more complex one
     dims = draw(st.just([]) | st.just([]) | st.lists(st.integers(1, 4), min_size=1, max_size=3))
     return replace(case, dims=tuple(dims)) if "classes" in known and case.elements <= _SMALL else case
@@ -94,14 +97,14 @@ def simplicity(case: Case, question: str) -> tuple[int, ...]:
     """What makes one failing question simpler than another: a plain cell, fewer options away from default, fewer
     logits."""
     plain = Case(loss=case.loss, device=case.device, batch=case.batch, classes=case.classes)
-    away = sum(
+    away = len(case.options) + sum(
         getattr(case, name) != getattr(plain, name)
         for name in ("dtype", "regime", "reduction", "target", "ignored", "weight", "ignore_index", "label_smoothing",
                      "layout", "grad_output", "dims", "seed", "pass_")
     )  # fmt: skip
-    return (question != CELLS, away, case.elements, case.rows, case.classes, case.seed)
+    return (question != CELLS, away, case.elements, case.rows, case.classes, case.features, case.seed)
 
 
 def meaningless(family: Family, case: Case) -> bool:
     """Whether no inputs can be made for ``case``."""
-    return family.refusal(case) is not None or catalogue.refusal(case) is not None
+    return family.refusal(case) is not None

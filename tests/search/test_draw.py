@@ -64,3 +64,11 @@ def test_a_plain_cell_is_simpler_than_a_smaller_one_with_options_or_a_check_of_i
     assert simplicity(PLAIN, CELLS) < simplicity(replace(PLAIN, batch=1, weight="uniform"), CELLS)
     assert simplicity(replace(PLAIN, batch=400), CELLS) < simplicity(PLAIN, "layout")
     assert simplicity(PLAIN, CELLS) < simplicity(replace(PLAIN, classes=6), CELLS)
+
+
+def test_a_family_with_features_and_axes_of_its_own_is_drawn_over_them() -> None:
+    family = families()["linear_cross_entropy"]
+    profile = settings(max_examples=200, database=None, deadline=None, derandomize=True)
+    found = find(cells(family, "cpu"), lambda case: case.options != () and case.features > 1, settings=profile)
+    assert found.features == 2
+    assert not meaningless(family, found)
