@@ -61,7 +61,7 @@ def first_upstream_in_large_vocabulary(call: Call) -> Tensor:
     return twisted(call, upstream=upstream)
 
 
-@mutant("from 2048 classes on, rows are taken to be C apart", caught_by="agreement")
+@mutant("from 2048 classes on, rows are taken to be C apart", caught_by="stability")
 def row_stride_assumed_in_large_vocabulary(call: Call) -> Tensor:
     logits = call.logits
     padded = logits.dim() == 2 and logits.stride(1) == 1 and not logits.is_contiguous() and 0 not in logits.stride()
@@ -124,7 +124,7 @@ def weight_along_last_dimension(call: Call) -> Tensor:
 
 @mutant(
     "label smoothing leaves out classes masked by -inf, and a loss that should be infinite is a number",
-    caught_by="agreement",
+    caught_by="stability",
 )
 def smoothing_skips_masked_classes(call: Call) -> Tensor:
     if not call.label_smoothing or call.weight is not None or call.target.is_floating_point():
