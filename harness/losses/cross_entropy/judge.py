@@ -129,12 +129,13 @@ class Judge:
             keep = piece.counted
             piece, errors, found, where = piece.take(keep), errors.take(keep), found[keep], where[keep]
         gradient = grad_logits_of(piece.rows, piece.mass, piece.scale)
-        other, target = _logit_budgets(self._budget(piece, errors), piece.mass, gradient)
+        residue = Residue(
+            truth=gradient, found=found, column=piece.mass.column, reach=piece.rows.reach, u=self._rules.u
+        )
+        other, target = _logit_budgets(
+            self._budget(piece, errors), piece.mass, gradient, None if self._rules.rounds else residue
+        )
         if piece.mass.spread is None and not self._rules.rounds:
-            assert piece.mass.column is not None
-            residue = Residue(
-                truth=gradient, found=found, column=piece.mass.column, reach=piece.rows.reach, u=self._rules.u
-            )
             target = {**target, "standard": residue.at_target(target["standard"], other["standard"])}
             other = {**other, "standard": residue.at_top(other["standard"])}
         self._by_column(gradient, found, where, column=piece.mass.column, other=other, target=target)
@@ -233,13 +234,20 @@ class Judge:
         self._tally("loss", "loss").add(whole, made, overflow=bool(self._overflows.any()))
 
 
-def _logit_budgets(budget: GradientBudget, mass: Mass, gradient: Array) -> tuple[Made, Made]:
-    """Budgets of all columns (right off the target's) and of the target's, made when they are asked for."""
+def _logit_budgets(
+    budget: GradientBudget, mass: Mass, gradient: Array, residue: Residue | None
+) -> tuple[Made, Made]:  # fmt: skip
+    """Budgets of all columns (right off the target's) and of the target's, made when they are asked for.
+
+    Where mass is spread over the classes, the residue that ``standard`` allows is in them already.
+    """
     if mass.spread is None:
         own = gradient[np.arange(len(gradient)), mass.column]
         other: Made = {grade: partial(budget.off_target, grade, gradient) for grade in _GRADIENT_GRADES}
         return other, {grade: partial(budget.at_target, grade, own) for grade in _GRADIENT_GRADES}
     whole = {grade: budget.with_spread(grade, gradient) for grade in _GRADIENT_GRADES}
+    if residue is not None:
+        whole["standard"] = residue.everywhere(whole["standard"])
     every: Made = {grade: partial(whole.__getitem__, grade) for grade in _GRADIENT_GRADES}
     if mass.column is None:
         return every, {}

@@ -26,15 +26,16 @@ Made = Callable[[], Array]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residue:
-    """Raises budgets of k rows with plain index targets, where a residue may stand and does.
+    """Raises budgets of k rows where a residue may stand and does.
 
-    ``truth`` and ``found`` (k, C) are the gradient; ``column`` (k,) the target's; ``reach`` (k, C) is x - max(x);
-    ``u`` the roundoff of accumulation, which must be the output's too: the rounding to a half dtype hides the sum.
+    ``truth`` and ``found`` (k, C) are the gradient; ``column`` (k,) the target's (None with probability targets);
+    ``reach`` (k, C) is x - max(x); ``u`` the roundoff of accumulation, which must be the output's too: the rounding to
+    a half dtype hides the sum.
     """
 
     truth: Array
     found: Array
-    column: Array
+    column: Array | None
     reach: Array
     u: float
 
@@ -52,10 +53,24 @@ class Residue:
 
         return made
 
+    def everywhere(self, budgets: Array) -> Array:
+        """Budgets (k, C) of all columns, where mass is spread over them, with the residue at one of the two places."""
+        allowed = budgets.copy()
+        places = [np.nonzero(self.reach == 0.0)]
+        places += [] if self.column is None else [(np.arange(len(self.column)), self.column)]
+        for at in places:
+            error = self._error(at)
+            over = error > allowed[at]
+            if over.any():
+                rest = np.where(self._balanced()[at[0]], budgets.sum(axis=1)[at[0]] - budgets[at], 0.0)
+                allowed[at] = np.where(over & (error <= rest), error, allowed[at])
+        return allowed
+
     def at_target(self, own: Made, others: Made) -> Made:
         """Budgets (k,) of the target's column with the residue; ``others`` makes those of the rest."""
 
         def made() -> Array:
+            assert self.column is not None
             allowed, at = own(), (np.arange(len(self.column)), self.column)
             error = self._error(at)
             over = error > allowed
@@ -68,12 +83,16 @@ class Residue:
     def _error(self, at: tuple[Array, ...]) -> Array:
         return np.abs(plain_float(self.found[at] - self.truth[at]))
 
-    def _largest(self, budgets: Array) -> Array:
-        """The largest residue (k,) that one column may hold; 0 where the row does not sum to what it should."""
-        rows, classes = np.arange(len(self.truth)), self.truth.shape[1]
+    def _balanced(self) -> Array:
+        """Whether each row (k,) sums to what it should, but for the rounding of that sum."""
+        classes = self.truth.shape[1]
         with np.errstate(invalid="ignore", over="ignore"):
             off = np.abs(plain_float((self.found - self.truth).sum(axis=1)))
             size = np.abs(plain_float(self.truth)).sum(axis=1)
-            balanced = off <= (ceil(log2(max(classes, 2))) + _LANES) * self.u * size
-            others = budgets.sum(axis=1) - budgets[rows, self.column]
-        return np.where(balanced, others, 0.0)
+            return off <= (ceil(log2(max(classes, 2))) + _LANES) * self.u * size
+
+    def _largest(self, budgets: Array) -> Array:
+        """The largest residue (k,) that one column may hold; 0 where the row does not sum to what it should."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            others = budgets.sum(axis=1) - budgets[np.arange(len(self.truth)), self.column]
+        return np.where(self._balanced(), others, 0.0)

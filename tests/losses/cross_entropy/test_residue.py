@@ -76,3 +76,18 @@ def test_the_loss_of_a_logit_of_infinity_is_nan_or_its_limit_and_nothing_finite(
         loss[1] = value
         found = evaluate(case, inputs, loss, {})
         assert sum(region.mismatches for region in found.regions) == mismatches
+
+
+def test_with_smoothing_the_residue_may_stand_at_the_largest_logit() -> None:
+    case = Case(batch=8, classes=4099, reduction="none", grad_output="random", label_smoothing=0.1)
+    inputs = build_inputs(case)
+    logits = inputs.logits.clone().requires_grad_()
+    top = logits.amax(1, keepdim=True)  # not detached: the largest logit gets minus the sum of the others
+    logs = (logits - top) - torch.log(torch.exp(logits - top).sum(1, keepdim=True))
+    losses = -0.9 * logs.gather(1, inputs.target[:, None])[:, 0] - 0.1 * logs.mean(1)
+    (gradient,) = torch.autograd.grad(losses, logits, inputs.grad_output)
+    assert ratio(case, inputs, gradient) <= 1
+    assert ratio(case, inputs, gradient, "tight") > 1  # or nothing is put to the test
+    rows = torch.arange(case.batch)
+    gradient[rows, logits.argmax(1)] *= 1.01
+    assert ratio(case, inputs, gradient) > 1
