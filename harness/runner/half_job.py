@@ -15,7 +15,7 @@ from harness.stats.sign import rounds_for_interval
 #: Each cell is sampled in so many fresh processes: what one shows and another does not is no property of a kernel.
 HALVES = 2
 #: The file of samples stays below 16 MiB for 2,000 cells; compressed, a sample takes about so many bytes.
-_FILE_BYTES, _BYTES_PER_SAMPLE = 15 << 20, 2.0
+_FILE_BYTES, _BYTES_PER_SAMPLE = 15 << 20, 2.4
 _MOST_ROUNDS, _FEWEST_ROUNDS = 640, 100
 
 
