@@ -52,6 +52,8 @@ class SamplerSettings:
         return max(self.shortest_sample_ns, min(self.longest_sample_ns, wanted))
 
 
+#: On a GPU nobody comes and goes, and each sample waits for its first launch: some 10 µs that must not count.
+SHORTEST_ON_CUDA_NS = 2_000_000
 #: Fewer rounds than this have no spread.
 _LEAST_ROUNDS = 2
 #: An interrupted sample is taken again so often, unless it is so long that the next would be interrupted too.

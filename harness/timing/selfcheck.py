@@ -16,10 +16,10 @@ from harness.stats.interval import RatioSummary
 from harness.timing.arm import Arm
 from harness.timing.contention import interrupted, is_contended, shortened
 from harness.timing.ring import Ring, make_ring
-from harness.timing.sampler import MAX_ROUNDS, Hooks, SamplerSettings, Samples, ratio, sample_arms
+from harness.timing.sampler import MAX_ROUNDS, SHORTEST_ON_CUDA_NS, Hooks, SamplerSettings, Samples, ratio, sample_arms
 
-#: 2 MB of logits: a call is long against its overhead, so 5 % more rows are 5 % more time. Below 2 MiB with them: beyond,
-#: where the result takes more than one huge page, 5 % more rows took 18 % longer.
+#: 2 MB of logits: a call is long against its overhead, so 5 % more rows are 5 % more time. Below 2 MiB with them: where
+#: the result takes more than one huge page, 5 % more rows took 18 % longer.
 ROWS, CLASSES = 480, 1000
 PLANTED = 1.05
 BASELINE, TWIN, SLOWER = "baseline", "twin", "planted"
@@ -88,7 +88,9 @@ def sample_planted(
     settings = SamplerSettings(target_relative_width=width, max_seconds=seconds, max_rounds=max_rounds)
     for arm in arms.values():
         arm(1)
-    if is_contended(arms[BASELINE]):
+    if case.device.startswith("cuda"):
+        settings = replace(settings, shortest_sample_ns=SHORTEST_ON_CUDA_NS)
+    elif is_contended(arms[BASELINE]):
         settings = shortened(settings)
     hooks = Hooks(interrupted=interrupted(arms))
     return sample_arms(arms, BASELINE, settings, seed=seed, now_ns=time.perf_counter_ns, hooks=hooks)

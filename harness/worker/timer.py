@@ -6,6 +6,7 @@ import gc
 import mmap
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,7 +23,7 @@ from harness.timing.contention import interrupted, is_contended, shortened
 from harness.timing.honesty import fresh_factor, late_results, repeats_itself, stale_results
 from harness.timing.replay import NoGraphError
 from harness.timing.ring import Ring
-from harness.timing.sampler import Hooks, SamplerSettings, Samples, sample_arms
+from harness.timing.sampler import SHORTEST_ON_CUDA_NS, Hooks, SamplerSettings, Samples, sample_arms
 from harness.worker.candidate import CandidateError
 from harness.worker.child import Say
 from harness.worker.machine import cuda_uuid
@@ -127,6 +128,8 @@ def _settings(job: Mapping[str, Any], contended: bool) -> SamplerSettings:
         min_rounds=job["min_rounds"],
         max_rounds=job["max_rounds"],
     )
+    if str(job["case"]["device"]).startswith("cuda"):
+        return replace(settings, shortest_sample_ns=SHORTEST_ON_CUDA_NS)
     return shortened(settings) if contended else settings
 
 
