@@ -61,7 +61,7 @@ def run(
     workers = workers or ProcessWorkers()
     cases = cases_of(suite, asked)
     plan, found = build_plan(suite, cases, asked, workers, Path.cwd())
-    summary, training = _summary(suite, plan), trained_for(suite, asked)
+    summary, training = _summary(suite, plan), trained_for(suite, asked, suite_text)
     if dry_run:
         _print_plan(console, plan, summary, training)
         return 0
@@ -100,7 +100,7 @@ def resume(
         kept = len(folder.done)
         summary = f"{_summary(suite, plan)}\nresuming {folder.path}: {kept} outcomes are there already"
         display = Display(console=console, quiet=quiet, events=events)
-        return _into(folder, plan, workers, display, summary, trained_for(suite, asked))
+        return _into(folder, plan, workers, display, summary, trained_for(suite, asked, source))
 
 
 def _into(folder: RunFolder, plan: Plan, workers: Workers, display: Display, summary: str, training: Training) -> int:
@@ -109,15 +109,15 @@ def _into(folder: RunFolder, plan: Plan, workers: Workers, display: Display, sum
     with display.listener() as shown:
         record = Record(folder, shown, folder.outcomes())
         judged, timed = count_work(plan)
-        runs = len(training) * len(plan.implementations)
+        runs = len(training.runs) * len(plan.implementations)
         shown.planned(judged=judged + runs, timed=timed, summary=summary)
         _say_missing_device(plan, shown.note)
         try:
             blind = keep_blindness(plan, workers, record, shown, folder.header.get("blindness") or {})
             observe_all(plan, workers, record, shown, folder.header.get("semantics") or {})
             execute(plan, workers, record, shown)
-            trainer = Trainer(plan, workers, record, shown)
-            for setup, capture in training.items():
+            trainer = Trainer(plan, workers, record, shown, training.source)
+            for setup, capture in training.runs.items():
                 trainer.train(setup, capture)
         except KeyboardInterrupt:
             return _interrupted(folder, display, shown)
@@ -220,7 +220,7 @@ def _say_missing_device(plan: Plan, note: Any) -> None:
 def _print_plan(console: Console, plan: Plan, summary: str, training: Training) -> None:
     console.print(summary, markup=False, highlight=False)
     judged, timed = count_work(plan)
-    told = f"{judged} sets of inputs would be judged, {timed} cells timed, {len(training)} workloads trained"
+    told = f"{judged} sets of inputs would be judged, {timed} cells timed, {len(training.runs)} workloads trained"
     console.print(f"dry run: {told}; nothing was run")
     for implementation in plan.implementations:
         reasons: dict[str, int] = {}
@@ -228,11 +228,11 @@ def _print_plan(console: Console, plan: Plan, summary: str, training: Training) 
             known = plan.settled(implementation, case)
             if known is not None:
                 reasons[f"{known[0]}: {known[1]}"] = reasons.get(f"{known[0]}: {known[1]}", 0) + 1
-        for setup in training:
+        for setup in training.runs:
             known = settled(plan, implementation, setup)
             if known is not None:
                 reasons[f"{known[0]}: {known[1]}"] = reasons.get(f"{known[0]}: {known[1]}", 0) + 1
-        asked = len(plan.cases) + len(training) - sum(reasons.values())
+        asked = len(plan.cases) + len(training.runs) - sum(reasons.values())
         console.print(f"  {implementation.name}: {asked} cells asked", markup=False, highlight=False)
         for reason, number in reasons.items():
             console.print(f"    {number} {reason}", markup=False, highlight=False)

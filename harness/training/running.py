@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.core.case import Case, case_to_dict
+from harness.core.case import INTERPRETER, Case, case_to_dict
 from harness.core.errors import InternalError, UsageError
 from harness.core.implementation import Implementation, implementation_to_dict
 from harness.core.outcome import JUDGED, Outcome
@@ -26,20 +28,25 @@ from harness.worker.process import WorkerLostError, Workers
 
 #: The check that outcomes of training go by.
 CHECK = "training"
-#: Runs to train, each with the file that its logits are captured into, if any.
-Training = Mapping[Setup, Path | None]
 
 
-def trained_for(suite: Suite, asked: Asked) -> Training:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """Runs to train, each with the file that its logits are captured into, if any; ``source`` names their suite."""
+
+    runs: Mapping[Setup, Path | None]
+    source: str
+
+
+def trained_for(suite: Suite, asked: Asked, source: str) -> Training:
     """The training runs that ``suite`` and the command line ask for; none where only speed is asked for.
 
     Raises:
         UsageError: as :func:`setups` and :func:`capture_paths`.
     """
-    if asked.only == "speed":
-        return {}
-    found = setups(suite, device=asked.device, shard=asked.shard)
-    return dict.fromkeys(found) if asked.capture is None else dict(capture_paths(Path(asked.capture), found))
+    found = () if asked.only == "speed" else setups(suite, device=asked.device, shard=asked.shard)
+    runs = dict.fromkeys(found) if asked.capture is None else dict(capture_paths(Path(asked.capture), found))
+    return Training(runs=runs, source=source)
 
 
 def setups(suite: Suite, *, device: str | None, shard: tuple[int, int] | None) -> tuple[Setup, ...]:
@@ -86,25 +93,31 @@ def settled(plan: Plan, implementation: Implementation, setup: Setup) -> tuple[S
 
 
 def _impossible(plan: Plan, setup: Setup) -> str | None:
+    if setup.device == INTERPRETER:
+        return "training runs on cpu and cuda, not on Triton's interpreter"
     return device_reason(setup.device, plan.cuda) or setup.unavailable()
 
 
 class Trainer:
-    """Trains the implementations of a plan; outcomes that the record holds already are not trained again."""
+    """Trains the implementations of a plan; outcomes that the record holds already are not trained again.
 
-    def __init__(self, plan: Plan, workers: Workers, record: Record, listener: Listener) -> None:
+    ``source`` is the suite as the command line names it, for the command that shows a fault again.
+    """
+
+    def __init__(self, plan: Plan, workers: Workers, record: Record, listener: Listener, source: str) -> None:
         self._plan, self._workers, self._record, self._listener = plan, workers, record, listener
+        self._source = source
 
     def train(self, setup: Setup, capture: Path | None = None) -> None:
         """Every implementation gets its outcome on ``setup``; ``capture`` is where the baseline's logits go."""
         case = setup.case
         left = [i for i in self._plan.implementations if not self._record.has(case.cell, i.name, JUDGED, CHECK)]
         able = [i for i in left if not self._settle(i, setup, case)]
+        for _ in range(len(self._plan.implementations) - len(able)):
+            self._listener.advanced(JUDGED)
         if able or (capture is not None and _impossible(self._plan, setup) is None):
             with tempfile.TemporaryDirectory(prefix="harness-training-") as folder:
                 self._train_all(setup, case, able, Path(folder), capture)
-        for _ in left:
-            self._listener.advanced(JUDGED)
 
     def _train_all(
         self, setup: Setup, case: Case, able: Sequence[Implementation], folder: Path, capture: Path | None
@@ -114,6 +127,7 @@ class Trainer:
         for implementation in able:
             self._listener.working(f"judging {implementation.name}: training {setup.workload}")
             self._candidate(implementation, setup, case, reference, folder)
+            self._listener.advanced(JUDGED)
 
     def _reference(self, setup: Setup, folder: Path, capture: Path | None) -> Reference:
         """Train the reference in a worker.
@@ -207,9 +221,14 @@ class Trainer:
         metrics: Mapping[str, Any] | None = None, traceback: str | None = None,
     ) -> None:  # fmt: skip
         declared = implementation.declared(CHECK, case) if status in FAULTS else None
+        known = dict(metrics or {})
+        if status in FAULTS:
+            name = implementation.reference if implementation.origin == "reference" else implementation.name
+            command = ["python", "-m", "harness", "run", self._source, "--implementation", name]
+            known["reproduce"] = " ".join(shlex.quote(part) for part in command)
         self._record.add(
             Outcome(
-                case=case, implementation=implementation.name, kind=JUDGED, check=CHECK, metrics=metrics or {},
+                case=case, implementation=implementation.name, kind=JUDGED, check=CHECK, metrics=known,
                 status=status if declared is None else Status.DECLARED, traceback=traceback,
                 reason=reason if declared is None else f"{declared.reason} ({declared.text}; {reason})",
             )

@@ -64,6 +64,8 @@ def test_right_losses_pass_and_what_breaks_is_charged_to_its_cause(
     assert found["slightly_large"].status is Status.FAILED
     assert "gradient norms" in found["slightly_large"].reason
     assert found["half_the_rows"].status is Status.FAILED
+    assert "run " in found["half_the_rows"].metrics["reproduce"]
+    assert "training.py:half_the_rows" in found["half_the_rows"].metrics["reproduce"]
     _reads_as_a_frame(folder)
 
 
