@@ -153,8 +153,16 @@ def _header(run: Run, rows: Sequence[Row]) -> Html:
         el("p", f"{count(cells, 'cell')} × {count(len(implementations(rows)), 'implementation')}, {run.run_id}. ",
            el("strong", verdict, class_="bad" if at_fault else "ok"), state, class_="lede"),
         el("p", in_one_line(header), class_="machine"),
-        el("ul", [el("li", str(note)) for note in listed], class_="notes") if listed else None,
+        _notes(listed, shown=bool(state or run.notices)),
     )  # fmt: skip
+
+
+def _notes(listed: Sequence[Any], *, shown: bool) -> Html | None:
+    """Notes on the run, folded away unless its files are not whole."""
+    if not listed:
+        return None
+    items = [el("li", str(note)) for note in listed]
+    return el("details", el("summary", count(len(listed), "note")), el("ul", items), class_="notes", open=shown)
 
 
 def _summary(rows: Sequence[Row], groups: Sequence[tables.Group]) -> Html:
