@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parents[2]
 _PARTS = ("harness", "implementations", "suites", "results/baselines", "pyproject.toml")
 _ENTRY = Path("implementations/fused_cpu/__init__.py")
-_SIGNATURE = "def fused_cpu_cross_entropy("
+_SIGNATURE, _FIRST = "def fused_cpu_cross_entropy(", "    options = Options("
 #: What is planted → lines put in front of the entry point's own work; {share} of the rows are worked on once more.
 _SLOWER = """
     _extra = logits.detach()[: max(1, int({share} * logits.shape[0]))]
@@ -37,9 +37,8 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3, help="runs of each kind")
     parser.add_argument("--share", type=float, nargs="*", default=[1.0], help="rows that fused_cpu works on once more")
     arguments = parser.parse_args()
-    kinds = {"as it is": ""} | {
-        f"slower: {share:g} of the rows once more": _SLOWER.format(share=share) for share in arguments.share
-    }
+    kinds = {"as it is": ""}
+    kinds |= {f"slower: {share:g} of the rows once more": _SLOWER.format(share=share) for share in arguments.share}
     kinds["wrong: logits scaled by 1.001"] = _WRONG
     for kind, planted in kinds.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -56,9 +55,9 @@ def copy(folder: Path, planted: str) -> Path:
     if planted:
         entry = folder / _ENTRY
         head, signature, body = entry.read_text(encoding="utf-8").partition(_SIGNATURE)
-        before, quote, rest = body.partition('"""\n    from ')
-        assert quote, f"{_ENTRY} looks different: plant the work elsewhere"
-        entry.write_text(f'{head}{signature}{before}"""{planted}    from {rest}', encoding="utf-8")
+        before, first, rest = body.partition(_FIRST)
+        assert first, f"{_ENTRY} looks different: plant the work elsewhere"
+        entry.write_text(head + signature + before + planted.lstrip("\n") + first + rest, encoding="utf-8")
     return folder
 
 
@@ -74,7 +73,8 @@ def run(project: Path, *, judged: bool) -> str:
     verdicts = Counter(text.partition(":")[0] for text in told)
     failed = sum(case.find("failure") is not None for case in cases)
     words = ", ".join(f"{number} {verdict}" for verdict, number in sorted(verdicts.items()))
-    return f"exit {code}, {failed} of {len(cases)} items failed; gate: {words or 'nothing'}; {time.monotonic() - started:.0f} s"
+    seconds = time.monotonic() - started
+    return f"exit {code}, {failed} of {len(cases)} items failed; gate: {words or 'nothing'}; {seconds:.0f} s"
 
 
 if __name__ == "__main__":
