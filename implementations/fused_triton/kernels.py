@@ -12,9 +12,18 @@ label_smoothing / C: true for probability targets and for smoothing. The row los
 # No `from __future__ import annotations` here: Triton reads tl.constexpr from the annotations.
 import triton
 import triton.language as tl
+from triton.runtime.jit import JITFunction
 
 
-@triton.jit
+def _helper(function):
+    """``function`` compiled, for kernels to call; as it is under the interpreter, which patches the language anew
+    at every nested call of a compiled function: 2 to 3 ms each, most of a judged call's time.
+    """
+    compiled = triton.jit(function)
+    return compiled if isinstance(compiled, JITFunction) else function
+
+
+@_helper
 def _log1p(x):
     # x·log(1 + x) / ((1 + x) − 1): the rounding of 1 + x cancels (Kahan)
     y = 1.0 + x
@@ -22,12 +31,12 @@ def _log1p(x):
     return tl.where(exact, x, tl.log(y) * (x / tl.where(exact, 1.0, y - 1.0)))
 
 
-@triton.jit
+@_helper
 def _exp(x):
     return tl.exp2(x * 1.4426950408889634)
 
 
-@triton.jit
+@_helper
 def _row_base(rows, row_ok, offsets, inner, outer_stride, inner_stride, GATHERED: tl.constexpr):
     if GATHERED:
         base = tl.load(offsets + rows, mask=row_ok, other=0)
@@ -36,7 +45,7 @@ def _row_base(rows, row_ok, offsets, inner, outer_stride, inner_stride, GATHERED
     return base
 
 
-@triton.jit
+@_helper
 def _index_target(
     target, rows, row_ok, target_stride, weight, weight_stride, ignore_index, C,
     WEIGHTED: tl.constexpr, ACC: tl.constexpr, ROWS: tl.constexpr,
@@ -52,7 +61,7 @@ def _index_target(
     return y, ignored, inside, tl.where(ignored, 0.0, w)
 
 
-@triton.jit
+@_helper
 def _class_weights(weight, cols, col_ok, weight_stride, WEIGHTED: tl.constexpr, ACC: tl.constexpr, BLOCK: tl.constexpr):
     if WEIGHTED:
         weights = tl.load(weight + cols * weight_stride, mask=col_ok, other=0.0).to(ACC)
@@ -61,7 +70,7 @@ def _class_weights(weight, cols, col_ok, weight_stride, WEIGHTED: tl.constexpr, 
     return weights
 
 
-@triton.jit
+@_helper
 def _mass_tile(
     target, base, cols, class_stride, mask, weights, SPREAD: tl.constexpr, KEEP: tl.constexpr,
     PROBABILITY: tl.constexpr, ACC: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
@@ -74,13 +83,13 @@ def _mass_tile(
     return tl.where(mask, share * weights[None, :], 0.0)
 
 
-@triton.jit
+@_helper
 def _finite_shift(m):
     # before any finite logit is seen m is −inf, and −inf − −inf would be NaN
     return tl.where(m == float("-inf"), 0.0, m)
 
 
-@triton.jit
+@_helper
 def _online(m, others, count, x, ACC: tl.constexpr):
     # m: running maximum; count: how many classes attain it; others: Σ exp(x − m) over those that do not
     new_m = tl.maximum(m, tl.max(x, axis=1))
@@ -94,7 +103,7 @@ def _online(m, others, count, x, ACC: tl.constexpr):
     return new_m, others, count
 
 
-@triton.jit
+@_helper
 def _online_cost(half_cost, mass, m, new_m, x, v):
     # half_cost = Σ v·(m − x)/2: in halves, since m − x of the largest finite logits overflows
     shift = _finite_shift(new_m)
