@@ -8,7 +8,11 @@ import traceback
 
 import torch
 
-from tests.implementations import fused_triton_agreement, fused_triton_edges  # noqa: F401 (they register)
+from tests.implementations import (  # they register
+    fused_triton_agreement,  # noqa: F401
+    fused_triton_edges,  # noqa: F401
+    fused_triton_modes,  # noqa: F401
+)
 from tests.implementations.fused_triton_tools import CHECKS, IMPLEMENTATION
 
 __all__ = ["CHECKS", "IMPLEMENTATION"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -21,12 +22,26 @@ def check(function: Callable[[], None]) -> Callable[[], None]:
 
 
 def fused(*args, **options):
+    """The implementation, loaded once as a worker loads it; a variant inside ``named``."""
     from harness.registry.load import load_source
     from harness.registry.sources import parse_reference
 
     if not hasattr(fused, "loaded"):
-        fused.loaded = load_source(parse_reference(str(IMPLEMENTATION), Path.cwd()))[0][1]
+        found = load_source(parse_reference(str(IMPLEMENTATION), Path.cwd()))
+        fused.names = {description.name: function for description, function in found}
+        fused.loaded = fused.names["fused_triton"]
     return fused.loaded(*args, **options)
+
+
+@contextlib.contextmanager
+def named(name):
+    """``fused`` is the variant of this name inside."""
+    kept = fused.loaded
+    fused.loaded = fused.names[name]
+    try:
+        yield
+    finally:
+        fused.loaded = kept
 
 
 def tensors(shape, dtype, *, probability=False, weighted=False, ignored=True, seed=0):
@@ -73,11 +88,10 @@ def agrees(logits, target, weight=None, upstream=random_upstream, **options):
     truncates to bfloat16).
     """
     dtype = logits.dtype
+    wide = leaves(logits, target, weight, torch.float64)  # copied first: one variant writes over its logits
     found, found_gradients = differentiate(fused, *leaves(logits, target, weight), upstream, **options)
     held = lambda loss: upstream(found).to(torch.float64)  # noqa: E731
-    true, true_gradients = differentiate(
-        F.cross_entropy, *leaves(logits, target, weight, torch.float64), held, **options
-    )
+    true, true_gradients = differentiate(F.cross_entropy, *wide, held, **options)
     u = 2.0**-53 if dtype == torch.float64 else 2.0**-24
     classes, rows = logits.shape[1], max(1, logits.numel() // logits.shape[1])
     tolerance = 2 * u * (2 * math.log(classes) + classes / 8 + 16 + rows)

@@ -12,15 +12,19 @@ from harness.registry.load import load_source
 from harness.registry.sources import parse_reference
 
 FOLDER = Path(__file__).parents[2] / "implementations"
+TRITON = (
+    "fused_triton", "fused_triton_recompute", "fused_triton_resident", "fused_triton_capped", "fused_triton_three_pass",
+    "fused_triton_inplace",
+)  # fmt: skip
 FILES = {
     "naive": "naive.py", "log_softmax_nll": "log_softmax_nll.py", "torch": "torch_eager.py",
-    "torch_compile": "torch_compile.py", "fused_triton": "fused_triton",
+    "torch_compile": "torch_compile.py", **dict.fromkeys(TRITON, "fused_triton"),
 }  # fmt: skip
 OPTIONS = {"weight", "ignore_index", "reduction", "label_smoothing"}
 
 
 def load(name: str):
-    (found,) = load_source(parse_reference(str(FOLDER / FILES[name]), FOLDER))
+    (found,) = (it for it in load_source(parse_reference(str(FOLDER / FILES[name]), FOLDER)) if it[0].name == name)
     return found
 
 
@@ -35,11 +39,12 @@ def test_a_file_registers_the_name_it_is_known_by(name):
 def test_signatures_and_declarations_show_what_is_supported():
     assert set(load("naive")[0].options) == {"reduction"}
     assert set(load("log_softmax_nll")[0].options) == OPTIONS - {"label_smoothing"}
-    for name in ("torch", "torch_compile", "fused_triton"):
-        assert set(load(name)[0].options) == OPTIONS
+    for name in ("torch", "torch_compile", *TRITON):
+        assert set(load(name)[0].options) == OPTIONS | ({"z_loss", "softcap"} if name in TRITON else set())
         assert load(name)[0].targets == ("index", "probability")
     assert load("naive")[0].targets == load("log_softmax_nll")[0].targets == ("index",)
-    assert load("fused_triton")[0].devices == ("cuda", "triton-interpreter")
+    for name in TRITON:
+        assert load(name)[0].devices == ("cuda", "triton-interpreter")
     assert load("torch")[0].devices == ("cpu", "cuda")
 
 

@@ -46,10 +46,10 @@ def test_the_declaration_needs_no_triton():
         "from pathlib import Path\n"
         "from harness.registry.load import load_source\n"
         "from harness.registry.sources import parse_reference\n"
-        f"print(load_source(parse_reference({str(IMPLEMENTATION)!r}, Path.cwd()))[0][0].name)"
+        f"print([found[0].name for found in load_source(parse_reference({str(IMPLEMENTATION)!r}, Path.cwd()))])"
     )
     done = in_python("-c", code)
-    assert done.stdout.strip() == "fused_triton", done.stderr
+    assert "'fused_triton', 'fused_triton_recompute'" in done.stdout, done.stderr
 
 
 def test_a_cpu_tensor_without_the_interpreter_is_refused():
@@ -61,48 +61,45 @@ def test_a_cpu_tensor_without_the_interpreter_is_refused():
         function(torch.randn(2, 3), torch.tensor([0, 1]))
 
 
-COMPILE = """
-import sys
-import triton, triton.language as tl
-from pathlib import Path
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
-sys.path.insert(0, str(Path({folder!r}).parent))
-from fused_triton import kernels
-
-def compile(kernel, dtype, **constants):
-    accumulator = "fp64" if dtype == "fp64" else "fp32"
-    constants["ACC"] = getattr(tl, {{"fp64": "float64", "fp32": "float32"}}[accumulator])
-    kinds = {{"target": dtype if constants.get("PROBABILITY", True) else "i64", "loss": dtype, "upstream": "fp64"}}
-    kinds |= dict.fromkeys(("logits", "weight", "grad"), dtype)
-    kinds |= dict.fromkeys(("row_max", "row_others", "row_mass", "row_weight", "partial"), accumulator)
-    signature = {{}}
-    for name in kernel.arg_names:
-        pointer = "i64" if name.endswith("_offsets") else kinds.get(name)
-        signature[name] = "constexpr" if name in constants else f"*{{pointer}}" if pointer else "i32"
-    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-    assert triton.compile(source, target=GPUTarget("cuda", 90, 32), options={{"num_warps": 8}}).asm["cubin"]
-
-plain = dict(SPREAD=0.0, KEEP=1.0, PROBABILITY=False, MASS=False, WEIGHTED=False, LOGITS_GATHERED=False,
-             TARGET_GATHERED=False, ROWS=1, BLOCK=4096)
-full = dict(SPREAD=0.01, KEEP=0.9, PROBABILITY=True, MASS=True, WEIGHTED=True, LOGITS_GATHERED=True,
-            TARGET_GATHERED=True, ROWS=128, BLOCK=16)
-ones = dict(inner=1, logits_class=1, target_class=1)
-compile(kernels.forward_kernel, "bf16", **plain, **ones)
-compile(kernels.forward_kernel, "fp64", C=1, **full)
-compile(kernels.logits_gradient_kernel, "bf16", GRAD_GATHERED=False, grad_class=1, **plain, **ones)
-compile(kernels.logits_gradient_kernel, "fp64", GRAD_GATHERED=True, **dict(full, PROBABILITY=False))
-shape = dict(LOGITS_GATHERED=True, ROWS=8, BLOCK=1024)
-compile(kernels.target_gradient_kernel, "fp32", KEEP=0.9, WEIGHTED=True, GRAD_GATHERED=True, **shape)
-compile(kernels.weight_gradient_kernel, "fp16", SPREAD=0.01, KEEP=0.9, TARGET_GATHERED=False, **shape)
-"""
-
-
-def test_the_kernels_compile_for_a_gpu_that_is_not_here(tmp_path):
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory) -> list[dict]:
     pytest.importorskip("triton.backends.nvidia.compiler")
-    environment = {"TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
-    done = in_python("-c", COMPILE.format(folder=str(IMPLEMENTATION)), **environment)
+    environment = {"TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path_factory.mktemp("triton"))}
+    done = in_python("-m", "tests.implementations.fused_triton_compiled", **environment)
     assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_kernel_and_way_of_the_plan_compiles_for_a_gpu_that_is_not_here(compiled):
+    kernels = {result["call"] for result in compiled if result["kernel"] == "small"}
+    assert kernels == {"divisor_kernel", "sum_kernel", "target_gradient_kernel", "weight_gradient_kernel"}
+    ways = {(result["kernel"], result.get("finish")) for result in compiled}
+    assert ways >= {("rows", "alone"), ("sweep", "alone"), ("sweep", "last"), ("sweep", "wait"), ("sweep", "saved")}
+
+
+def test_what_the_plan_chooses_spills_no_register_on_sm_90(compiled):
+    chosen = [result for result in compiled if result.get("strategy") == "auto"]
+    assert len(chosen) >= 18
+    spilling = [result for result in chosen if result["spilled_bytes"]]
+    assert not spilling, spilling
+
+
+def test_programs_that_wait_for_one_another_get_no_more_registers_than_planned(compiled):
+    waiting = [result for result in compiled if result.get("finish") == "wait"]
+    assert waiting
+    for result in waiting:
+        assert result["registers"] <= result["max_registers"], result
+        together = -(-result["programs"] // 132)
+        assert together * result["registers"] * result["threads"] <= 65536, result
+        assert together * result["shared_bytes"] <= 227 * 1024, result
+
+
+def test_long_rows_are_read_and_written_16_bytes_at_a_time_wherever_they_start(compiled):
+    long = [result for result in compiled if result["kernel"] == "sweep" and not result["options"]]
+    assert any(result["odd"] for result in long)
+    for result in long:
+        assert result["wide_loads"] > 0, result
+        assert (result["wide_stores"] > 0) == (result["step"] != "forward"), result
 
 
 @pytest.mark.cuda
