@@ -116,7 +116,7 @@ def forward_launch(problem: Problem, device: Device) -> Launch:
     if _one_tile(problem, device) and problem.rows >= 2 * device.multiprocessors:
         return _sweep(problem, parts=1, groups=problem.rows, block=_power(problem.classes), resident=True)
     wanted = -(-4 * device.multiprocessors // max(1, problem.rows))
-    parts = max(1, min(wanted, problem.classes // (device.tile // 2)))
+    parts = max(1, min(wanted, -(-problem.classes // (device.tile // 2))))
     block = min(tile, _power(_slice(problem, parts)))
     return _sweep(
         problem, parts=parts, groups=problem.rows, block=block, resident=_slice(problem, parts) <= block,
