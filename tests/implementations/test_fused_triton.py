@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def in_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, timeout=300, check=False, cwd=ROOT,
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=900, check=False, cwd=ROOT,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **environment},
     )  # fmt: skip
 
