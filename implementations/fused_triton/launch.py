@@ -105,6 +105,7 @@ class Call:
         return plan.Problem(
             rows=self.rows, classes=logits.shape[1], itemsize=itemsize, vector=vector if wide else 1,
             edges=wide and edges,
+            streams=1 + self.options.probability + (self.options.mass and self.weight is not None),
         )  # fmt: skip
 
     def buffer(self, *, needed: bool = True, dtype: torch.dtype | None = None) -> torch.Tensor:
@@ -120,6 +121,7 @@ def _cuda_device(index: int) -> plan.Device:
         l2_bytes=found.L2_cache_size,
         threads=found.max_threads_per_multi_processor,
         registers=found.regs_per_multiprocessor,
+        shared_bytes=found.shared_memory_per_multiprocessor,
     )
 
 

@@ -30,7 +30,7 @@ Strategy = Literal["auto", "recompute", "resident", "capped", "three_pass"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """What a plan asks of a device: multiprocessors, threads and 32-bit registers of each, second-level cache.
+    """What a plan asks of a device: multiprocessors; threads, 32-bit registers and shared memory of each; L2 cache.
 
     ``tile`` is the number of logits that 8 warps take at a time, 16 a thread: with 32, every kernel that makes a
     gradient spills at 64 registers, and takes up to 254 where it may (docs/kernels.md).
@@ -40,6 +40,7 @@ class Device:
     l2_bytes: int
     threads: int = 2048
     registers: int = 65536
+    shared_bytes: int = 227 * 1024
     tile: int = 4096
 
 
@@ -54,7 +55,7 @@ INTERPRETER = Device(multiprocessors=2, l2_bytes=2**20, tile=16384)
 class Problem:
     """Shape of a call: ``vector`` logits make 16 bytes, 1 where they do not lie side by side.
 
-    ``edges``: rows start or end off a 16-byte boundary.
+    ``edges``: rows start or end off a 16-byte boundary. ``streams``: tensors read for each class, logits included.
     """
 
     rows: int
@@ -62,6 +63,7 @@ class Problem:
     itemsize: int
     vector: int
     edges: bool
+    streams: int = 1
 
     @property
     def logits_bytes(self) -> int:
@@ -212,7 +214,10 @@ def _waiting(
         finish="wait" if parts > 1 else "alone", cached=cached,
     )  # fmt: skip
     registers = min(255, device.registers // (per_multiprocessor * 32 * launch.num_warps) // 8 * 8)
-    return replace(launch, max_registers=registers)
+    # what is under way lies in shared memory, of which each has its part; 1 KB of it is the reductions'
+    stage_bytes = per_multiprocessor * launch.block * problem.itemsize * problem.streams
+    under_way = (device.shared_bytes - per_multiprocessor * 1024) // stage_bytes
+    return replace(launch, max_registers=registers, stages=max(1, min(launch.stages, 1 + under_way)))
 
 
 def _sweep(

@@ -69,9 +69,22 @@ def test_programs_that_wait_for_one_another_all_fit_the_device(itemsize):
         together = -(-launch.programs // H200.multiprocessors)
         assert together * 32 * launch.num_warps <= H200.threads
         assert together * 32 * launch.num_warps * launch.max_registers <= H200.registers
-        # tiles under way in shared memory, of 227 KB
-        assert together * (launch.stages - 1) * launch.block * itemsize <= 227 * 1024
     assert waiting > 20
+
+
+@pytest.mark.parametrize("itemsize", [2, 4, 8])
+@pytest.mark.parametrize("streams", [1, 2, 3])
+def test_tiles_under_way_of_programs_that_wait_fit_shared_memory(itemsize, streams):
+    stages = []
+    for shared in (48, 99, 164, 227):
+        device = replace(H200, shared_bytes=shared * 1024)
+        launch = plan.fused_launch(problem(8192, 128256, itemsize, streams=streams), device, "capped")
+        together = -(-launch.programs // H200.multiprocessors)
+        tile = launch.block * itemsize * streams
+        assert together * (1024 + (launch.stages - 1) * tile) <= device.shared_bytes
+        stages.append(launch.stages)
+    assert stages == sorted(stages)
+    assert stages[-1] == 3
 
 
 @pytest.mark.parametrize(("rows", "classes", "itemsize"), [
