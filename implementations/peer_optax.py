@@ -10,8 +10,12 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 
 from harness import implementation
+
+_IN_HALF = "the row's log-sum-exp is rounded to half precision before the target's logit is taken from it"
+_IGNORED = "the gradient of an ignored row is 0 · softmax: NaN where its logits are NaN or all -inf"
 
 
 @implementation(
@@ -20,6 +24,13 @@ from harness import implementation
     # jax computes in float32 unless the whole process is switched to 64 bits
     dtypes=("float32", "bfloat16", "float16"),
     requires=("optax>=0.2.3", "jax>=0.5.3"),
+    expect={
+        "*[dtype=bfloat16|float16]": _IN_HALF,
+        "stability[regime=nonfinite,ignored>0]": _IGNORED,
+        "ignored": _IGNORED,
+        "targets": "no error outside [0, C): NaN above, negative labels count from the end, 64 bits are cut to 32",
+        "grad_output[variant=requires_target]": "class probabilities get no gradient through this adapter",
+    },
 )
 def optax(
     logits: torch.Tensor,
@@ -49,6 +60,7 @@ class _Optax(torch.autograd.Function):
         return _to_torch(loss(_to_jax(logits), _to_jax(labels)))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> Any:
         logits, labels = ctx.saved_tensors
         _, gradient = _functions(*ctx.options, labels.is_floating_point())
