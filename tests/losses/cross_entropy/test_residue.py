@@ -10,6 +10,7 @@ import torch
 from harness.core.case import Case
 from harness.inputs.build import Inputs, build_inputs
 from harness.losses.cross_entropy.evaluate import evaluate
+from harness.mutants.controls_sums import maximum_not_detached
 
 CASE = Case(batch=8, classes=1000, regime="sigma10", reduction="none", grad_output="random")
 
@@ -82,9 +83,7 @@ def test_with_smoothing_the_residue_may_stand_at_the_largest_logit() -> None:
     case = Case(batch=8, classes=4099, reduction="none", grad_output="random", label_smoothing=0.1)
     inputs = build_inputs(case)
     logits = inputs.logits.clone().requires_grad_()
-    top = logits.amax(1, keepdim=True)  # not detached: the largest logit gets minus the sum of the others
-    logs = (logits - top) - torch.log(torch.exp(logits - top).sum(1, keepdim=True))
-    losses = -0.9 * logs.gather(1, inputs.target[:, None])[:, 0] - 0.1 * logs.mean(1)
+    losses = maximum_not_detached(logits, inputs.target, reduction="none", label_smoothing=0.1)
     (gradient,) = torch.autograd.grad(losses, logits, inputs.grad_output)
     assert ratio(case, inputs, gradient) <= 1
     assert ratio(case, inputs, gradient, "tight") > 1  # or nothing is put to the test
