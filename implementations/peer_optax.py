@@ -43,7 +43,12 @@ def optax(
 
     Ignored rows are left out with ``jnp.where``. The gradient is jax's own, made by a second compiled function in the
     backward pass; class probabilities get none.
+
+    Raises:
+        ValueError: logits are not (N, C): optax would take the last dimension for the classes.
     """
+    if logits.dim() != 2:
+        raise ValueError(f"logits have shape {tuple(logits.shape)}; optax is asked for (N, C)")
     return _Optax.apply(logits, target, ignore_index, reduction)
 
 

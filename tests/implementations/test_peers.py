@@ -147,6 +147,11 @@ def test_filtering_is_what_tells_cce_from_cce_exact(monkeypatch):
     assert asked == ["high", None]
 
 
+def test_optax_is_not_asked_where_it_would_take_another_dimension_for_the_classes():
+    with pytest.raises(ValueError, match=r"\(N, C\)"):
+        load()["optax"][1](torch.ones(2, 3, 4), torch.zeros(2, 4, dtype=torch.int64))
+
+
 def test_optax_agrees_where_jax_is_installed():
     pytest.importorskip("jax")
     pytest.importorskip("optax")
