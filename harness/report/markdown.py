@@ -41,7 +41,8 @@ def report_markdown(run: Run) -> str:
     names, groups = implementations(rows), tables.speed_groups(rows)
     parts = [
         _head(run, rows), _summary(rows, groups), _matrix(rows, names), _stability(rows, names), *_speed(groups, names),
-        _memory(groups, names), _training(rows), _findings("Findings", tables.faults(rows), "Nothing at fault."),
+        _memory(groups, names), _training(rows), _sight(run),
+        _findings("Findings", tables.faults(rows), "Nothing at fault."),
         _findings("Declared differences", tables.declared(rows), "None."), _environment(run),
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -222,7 +223,7 @@ def _sight(run: Run) -> str:
 def _environment(run: Run) -> str:
     body = []
     for key, value in run.header.items():
-        if key in ("notes", "planned", "planned_cells"):
+        if key in ("notes", "planned", "planned_cells", "blindness"):
             continue
         shown: Any = value
         if key == "suite" and isinstance(value, Mapping):

@@ -106,7 +106,7 @@ def environment_section(run: Run) -> Html:
     source = str(suite.get("text", "")) if isinstance(suite, Mapping) else ""
     if isinstance(suite, Mapping):
         header["suite"] = {key: value for key, value in suite.items() if key != "text"}
-    skipped = ("notes", "planned", "planned_cells")
+    skipped = ("notes", "planned", "planned_cells", "blindness")
     facts = [(el("dt", key), el("dd", _value(value))) for key, value in header.items() if key not in skipped]
     glance = [(el("dt", name), el("dd", value)) for name, value in machine_facts(run.header)]
     every = el("details", el("summary", "All of run.json"), el("dl", facts, class_="facts wide"))
