@@ -111,11 +111,11 @@ def run_selftest(
     stand = make_stand(suite or load_suite(JUDGE_SUITE, families()), subjects, workers)
     jobs = usable_cores()
     planned(len(named) + len(graded) + len(cleared), suite.name if suite else QUICK_SUITE)
+    seen = look(cases_on_cpu(suite or load_suite(JUDGE_SUITE, families())), stand.plan, workers)
     # controls first: they take longest, and an accusation is the gravest finding
     cleared_results = stand.judge_all(cleared, jobs, told)
     named_results = stand.judge_all(named, jobs, told)
     graded_results = stand.judge_all(graded, jobs, told)
-    seen = look(cases_on_cpu(suite or load_suite(JUDGE_SUITE, families())), stand.plan, workers)
     return Findings(
         named=named_results, suite=graded_results, controls=cleared_results, graded=suite is not None,
         suite_name=suite.name if suite else QUICK_SUITE, seconds=round(time.monotonic() - started, 1),

@@ -57,6 +57,7 @@ def look(cases: Sequence[Case], plan: Plan, workers: Workers) -> tuple[Seen, ...
 
     Raises:
         InternalError: the worker failed; no stranger's code runs in it.
+        WorkerLostError: it was lost, for want of memory or of time.
     """
     asked = [case for case in asked_of(cases) if plan.families[case.loss].refusal(case) is None]
     job = {
@@ -72,8 +73,6 @@ def look(cases: Sequence[Case], plan: Plan, workers: Workers) -> tuple[Seen, ...
             if "seen" in message:
                 case = parse_cell(message["seen"]["cell"])
                 found += [Seen(case=case, **sight) for sight in message["seen"]["sights"]]
-    except WorkerLostError as lost:
-        raise InternalError(f"measuring blindness: {lost.reason}", "") from None
     finally:
         worker.close()
     return tuple(found)
@@ -86,7 +85,11 @@ def keep_blindness(
     if known.get("cells"):
         return list(known.get("blind", ()))
     listener.working("what the suite can see")
-    seen = look(plan.cases, plan, workers)
+    try:
+        seen = look(plan.cases, plan, workers)
+    except WorkerLostError as lost:
+        listener.note(f"what the suite can see was not measured: {lost.reason}")
+        return []
     blind = blind_lines(seen)
     record.sink.update_header(blindness={"cells": [_plain(each) for each in seen], "blind": blind})
     for line in (*blind, *sight_lines(seen)):
