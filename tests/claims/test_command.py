@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,3 +128,24 @@ def test_the_timed_claims_stand_in_the_page_too() -> None:
     timed = [claim.id for claim in load_claims("tutorials").claims if claim.timed]
     assert timed
     assert all(f'id="{name}"' in page for name in timed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("claims", "--claim", "sigmoid.figure"), 0, "1 claims: 1 holds; all as known"),
+        (("claims", "--claim", "sigmoid.tail"), 2, "did you mean 'sigmoid.tails'"),
+        (("claims", "nowhere"), 2, "no suite of that name"),
+        (("run", "tutorials"), 2, "python -m harness claims tutorials"),
+        (("check", "torch", "--suite", "training"), 2, "python -m harness run training --implementation REF"),
+        (("run", "cpu", "--capture", "met.npz"), 2, "this suite trains nothing"),
+    ],
+)
+def test_from_the_command_line(arguments: tuple[str, ...], code: int, said: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, env=environment, cwd=ROOT,
+        check=False, timeout=300,
+    )  # fmt: skip
+    assert said in done.stdout + done.stderr
+    assert done.returncode == code
