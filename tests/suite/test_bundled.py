@@ -25,7 +25,7 @@ def _load(name: str) -> tuple[Suite, tuple[Case, ...]]:
         ("cpu", 40, 70, 600),
         ("gpu", 30, 60, None),
         ("extreme", 150, 400, 150),
-        ("correctness", 250, 1300, 150),
+        ("correctness", 250, 1300, 220),
         ("published", 40, 70, None),
         ("llm", 50, 90, None),
         ("decode", 60, 90, None),
