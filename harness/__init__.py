@@ -1,7 +1,8 @@
 """loss-harness: which implementations of a loss are right, stay right, are fastest here, and need least memory.
 
-``implementation`` declares a plugin; ``load`` reads runs into a pandas frame, and ``speedup``, ``accuracy``,
-``compare`` and ``choose`` make short ones of it; ``samples`` reads raw samples. Nothing here imports torch.
+``implementation`` declares a plugin, ``loss`` a loss of one's own; ``load`` reads runs into a pandas frame, and
+``speedup``, ``accuracy``, ``compare`` and ``choose`` make short ones of it; ``samples`` reads raw samples. Nothing here
+imports torch.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.registry.declare import implementation
+from harness.registry.own import loss
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from harness.report.choose import Choice
 
-__all__ = ["__version__", "accuracy", "choose", "compare", "implementation", "load", "samples", "speedup"]
+__all__ = ["__version__", "accuracy", "choose", "compare", "implementation", "load", "loss", "samples", "speedup"]
 __version__ = "0.1.0"
 
 

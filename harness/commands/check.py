@@ -25,6 +25,7 @@ from harness.runner.asked import Asked
 from harness.runner.blindness import keep_blindness
 from harness.runner.build import build_plan, cases_of
 from harness.runner.events import Listener
+from harness.runner.own import know_losses
 from harness.runner.plan import Plan, on_device
 from harness.runner.record import NoSink, Record
 from harness.runner.run import count_work, execute, stale_expectations
@@ -45,8 +46,9 @@ def check(
     workers: Workers | None = None,
 ) -> int:
     """Judge the implementations of ``asked`` on a suite, or on the cells named; returns the exit status."""
-    suite = load_cells(suite_text, families())
     workers = workers or ProcessWorkers()
+    know_losses(suite_text, asked.implementations, workers, Path.cwd())
+    suite = load_cells(suite_text, families())
     asked = replace(asked, only="correctness")
     cases = _named_cells(cases_of(suite, replace(asked, device=None)), asked)
     if asked.device is not None:

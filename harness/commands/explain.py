@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from harness.core.case import case_to_dict
 from harness.core.errors import InternalError, UnknownReferenceError
 from harness.core.outcome import JUDGED, Outcome
 from harness.core.status import EXIT_AS_EXPECTED
+from harness.losses.catalogue import has_part
 from harness.store import read_run
 from harness.worker.process import ProcessWorkers, Workers
 
@@ -67,7 +67,7 @@ def _listed(outcomes: Any) -> str:
 
 def _asked(outcome: Outcome, workers: Workers) -> Mapping[str, Any]:
     case, metrics = outcome.case, outcome.metrics
-    if find_spec(f"harness.losses.{case.loss}.explain") is None:
+    if not has_part(case.loss, "explain"):
         return {"refused": f"the terms of the budgets of {case.loss} are not told apart"}
     value = str(metrics.get("value") or _VALUES[outcome.check])
     job = {

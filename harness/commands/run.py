@@ -27,6 +27,7 @@ from harness.runner.asked import Asked
 from harness.runner.blindness import keep_blindness
 from harness.runner.build import build_plan, cases_of
 from harness.runner.observing import observe_all
+from harness.runner.own import know_losses, know_losses_of
 from harness.runner.plan import Plan
 from harness.runner.record import Record
 from harness.runner.run import count_work, execute, stale_expectations
@@ -57,8 +58,9 @@ def run(
 
     With ``events`` every step is written there as a line of JSON, and only the closing report goes to ``console``.
     """
-    suite = load_suite(suite_text, families())
     workers = workers or ProcessWorkers()
+    know_losses(suite_text, asked.implementations, workers, Path.cwd())
+    suite = load_suite(suite_text, families())
     cases = cases_of(suite, asked)
     plan, found = build_plan(suite, cases, asked, workers, Path.cwd())
     summary, training = _summary(suite, plan), trained_for(suite, asked, suite_text)
@@ -93,7 +95,9 @@ def resume(
                 "checks": tuple(values["checks"]),
             }
         )
-        suite = suite_of(parse_document(text, Path(source)), families())
+        document = parse_document(text, Path(source))
+        know_losses_of(document, asked.implementations, workers, Path.cwd())
+        suite = suite_of(document, families())
         plan, _ = build_plan(suite, cases_of(suite, asked), asked, workers, Path.cwd())
         for notice in folder.notices:
             console.print(notice, markup=False, highlight=False)

@@ -36,6 +36,18 @@ def cells(check: str, anchor: Case, thorough: bool) -> Iterator[Case]:
             yield replace(case, options=(*case.options, *EVERYTHING)) if swept else case
 
 
+def default_cells(loss: str) -> Iterator[Case]:
+    """Cells that judge ``loss`` where no suite names any: two shapes, two dtypes, easy and sharp inputs, reductions."""
+    from harness.losses.catalogue import family_of
+
+    family = family_of(loss)
+    for classes, dims in ((33, ()), (5, (4,))):
+        for dtype in ("float32", "bfloat16"):
+            for regime in ("normal", "small", "sigma10", "confident"):
+                plain = family.case(batch=16, classes=classes, dims=dims, dtype=dtype, regime=regime)
+                yield from (case for case in _reductions(family, plain) if family.refusal(case) is None)
+
+
 def _reductions(family: Family, base: Case) -> list[Case]:
     axis = family.axis("reduction")
     return [base] if axis is None else [replace(base, reduction=one) for one in axis.allowed if one != "batchmean"]

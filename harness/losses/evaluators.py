@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.losses.catalogue import family_of
 from harness.numerics.evaluation import Evaluation
+from harness.registry.own import own_losses
 
 
 def evaluator(loss: str) -> Callable[..., Evaluation]:
@@ -67,4 +68,8 @@ def part(loss: str, name: str) -> Any:
     Raises:
         UnknownReferenceError: there is no such family.
     """
-    return import_module(f"harness.losses.{family_of(loss).name}.{name}")
+    family = family_of(loss).name
+    if family in own_losses():
+        # of a declared loss one module holds what depends on its reference
+        return import_module(f"harness.losses.own.{'inputs' if name == 'inputs' else 'evaluate'}")
+    return import_module(f"harness.losses.{family}.{name}")

@@ -20,6 +20,7 @@ from harness.core.errors import UnknownReferenceError
 from harness.core.expectation import parse_expectation
 from harness.core.implementation import Implementation
 from harness.registry.declare import Declaration, collect
+from harness.registry.own import own_losses
 from harness.registry.sources import Source
 
 #: Positional tensors of a loss of which nothing else is known: logits and target.
@@ -143,7 +144,8 @@ def _callables(module: ModuleType) -> list[str]:
 def _declared(
     declaration: Declaration, source: Source, positional: Mapping[str, int]
 ) -> tuple[Implementation, Callable[..., Any]]:
-    count = positional.get(declaration.loss, _POSITIONAL)
+    own = own_losses().get(declaration.loss)
+    count = len(own.tensors) if own else positional.get(declaration.loss, _POSITIONAL)
     options, defaults = signature_options(declaration.target, count)
     description = Implementation(
         name=declaration.name,

@@ -6,11 +6,11 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 from harness.core.case import Case, case_to_dict, parse_cell
 from harness.core.errors import InternalError
+from harness.losses.catalogue import has_part
 from harness.report.page_sight import options_of, power
 from harness.report.sight import sight_case
 from harness.runner.events import Listener
@@ -49,7 +49,7 @@ def asked_of(cases: Iterable[Case]) -> tuple[Case, ...]:
         row = plain.elements // max(plain.batch, 1) * max(plain.features, 1)
         if 0 < row <= MOST_ROW_ELEMENTS:
             found.setdefault(plain.cell, plain)
-    return tuple(case for case in found.values() if find_spec(f"harness.losses.{case.loss}.regions") is not None)
+    return tuple(case for case in found.values() if has_part(case.loss, "regions"))
 
 
 def look(cases: Sequence[Case], plan: Plan, workers: Workers) -> tuple[Seen, ...]:

@@ -11,6 +11,8 @@ from harness.core.errors import UnknownReferenceError
 from harness.core.implementation import Implementation
 from harness.hardware.host import available_memory_bytes, last_level_cache_bytes, usable_cores
 from harness.losses.catalogue import families
+from harness.losses.cells import default_cells
+from harness.registry.own import own_losses
 from harness.runner.asked import Asked
 from harness.runner.plan import Plan, Settings, on_device, shard
 from harness.runner.survey import Survey, survey
@@ -40,13 +42,19 @@ def build_plan(suite: Suite, cases: Sequence[Case], asked: Asked, workers: Worke
     """
     patterns = asked.implementations or suite.implementations
     found = survey(workers, (*patterns, suite.baseline), cwd)
-    chosen_baseline = _baseline(found, suite.baseline)
+    chosen_baseline = _baseline(found, suite.baseline, patterns)
     losses = {case.loss: None for case in cases} | ({TRAINED: None} if suite.training else {})
     chosen = [i for i in found.select(patterns) if i.loss in losses or asked.implementations or i.failed]
     if asked.implementations and any(i.loss in losses for i in chosen):
         # what was asked by name says which of the suite's losses are meant
         losses = {loss: None for loss in losses if any(i.loss == loss for i in chosen)}
         cases = [case for case in cases if case.loss in losses]
+    if asked.only == "correctness" and asked.implementations and cases:
+        # a loss of the user's own is in no bundled suite: small cells of its own axes stand in
+        own = {i.loss for i in chosen if i.loss in own_losses() and i.loss not in {case.loss for case in cases}}
+        kept = [case for case in cases if any(i.loss == case.loss for i in chosen)]
+        cases = [*(kept if own else cases), *(case for loss in sorted(own) for case in default_cells(loss))]
+        losses |= dict.fromkeys(own)
     timed = suite.timing is not None and asked.only != "correctness"
     baselines = _baselines(found, chosen_baseline, losses, timed=timed)
     names = {i.name for i in chosen}
@@ -66,8 +74,13 @@ def build_plan(suite: Suite, cases: Sequence[Case], asked: Asked, workers: Worke
     return plan, found
 
 
-def _baseline(found: Survey, name: str) -> Implementation:
+def _baseline(found: Survey, name: str, patterns: Sequence[str]) -> Implementation:
+    """The implementation called ``name``: registered, a reference, or of a file among ``patterns``."""
     try:
+        for pattern in patterns:
+            for one in found.asked.get(pattern, ()):
+                if one.name == name:
+                    return one
         return found.select((name,))[0]
     except UnknownReferenceError as error:
         raise UnknownReferenceError(f"the suite's baseline: {error}") from None

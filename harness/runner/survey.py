@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.core.errors import UnknownReferenceError
 from harness.core.implementation import Implementation, implementation_from_dict
+from harness.registry.own import own_from_dict, own_losses
 from harness.registry.select import by_name, distinct_names, select
 from harness.registry.sources import Source, discover, is_reference, parse_reference
 from harness.worker.process import Worker, WorkerLostError, Workers
@@ -86,6 +87,7 @@ def _described(message: Mapping[str, Any], source: Source) -> list[Implementatio
         return [_broken(source, message["usage"], "raised", None)]
     if "error" in message:
         return [_broken(source, message["error"], "raised", message.get("traceback"))]
+    own_losses().update({values["name"]: own_from_dict(values) for values in message["losses"]})
     return [implementation_from_dict(values) for values in message["implementations"]]
 
 

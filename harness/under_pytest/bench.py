@@ -19,6 +19,7 @@ from harness.runner.asked import Asked
 from harness.runner.build import build_plan, cases_of
 from harness.runner.events import Silent
 from harness.runner.judging import MAX_TIMEOUTS, Judge
+from harness.runner.own import know_losses
 from harness.runner.plan import Plan
 from harness.runner.record import NoSink, Record
 from harness.runner.timing import CHECK, Timer
@@ -166,6 +167,7 @@ def open_bench(path: Path, asked: Asked, workers: Workers | None = None) -> Benc
         UnknownReferenceError: an implementation or the baseline is unknown.
     """
     lean = LeanWorkers(workers or ProcessWorkers())
+    know_losses(path, asked.implementations, lean, Path.cwd())
     suite = load_cells(path, families())
     plan, _ = build_plan(suite, cases_of(suite, asked), asked, lean, Path.cwd())
     return Bench(suite, plan, lean)

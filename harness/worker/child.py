@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from types import MappingProxyType
 from typing import Any
@@ -53,6 +53,8 @@ def _serve(job: Mapping[str, Any], say: Say) -> None:
     """Run one job; what escapes from it is our own fault and is told as such, with its traceback."""
     try:
         kind = job["job"]
+        if kind not in ("describe", "device", "machine"):
+            _know_losses(job.get("loss_files", ()))
         if kind == "describe":
             from harness.worker.describe import describe
 
@@ -95,6 +97,20 @@ def _serve(job: Mapping[str, Any], say: Say) -> None:
             getattr(importlib.import_module(module), function)(job, say)
     except Exception as error:
         say({"internal": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()})
+
+
+def _know_losses(files: Sequence[str]) -> None:
+    """Import the files that declare losses of the user's own, unless this process has."""
+    if not files:
+        return
+    from harness.registry.load import load_source
+    from harness.registry.own import own_losses
+    from harness.registry.sources import Source
+
+    known = {own.source for own in own_losses().values() if own.reference is not None}
+    for file in files:
+        if file not in known:
+            load_source(Source(kind="file", target=file, origin="loss", text=file))
 
 
 def _arrange_process(settings: Mapping[str, Any]) -> None:

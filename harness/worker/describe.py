@@ -10,6 +10,7 @@ from harness.core.errors import HarnessError
 from harness.core.implementation import implementation_to_dict
 from harness.losses.catalogue import families
 from harness.registry.load import load_source
+from harness.registry.own import own_losses, own_to_dict
 from harness.registry.sources import Source
 from harness.worker.child import Say
 
@@ -28,7 +29,7 @@ def describe(job: Mapping[str, Any], say: Say) -> None:
             message = f"{type(error).__name__} at import: {error}"
             say({"source": index, "error": message, "traceback": traceback.format_exc()})
         else:
-            say({"source": index, "implementations": found})
+            say({"source": index, "implementations": found, "losses": [own_to_dict(o) for o in own_losses().values()]})
 
 
 def describe_devices(say: Say) -> None:

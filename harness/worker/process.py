@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from harness.core.errors import HarnessError
 from harness.core.status import Status
+from harness.registry.own import own_losses
 from harness.worker.child import child_main
 
 #: Imported once in the fork server, so that a worker starts with them in memory; none of them touches CUDA or triton.
@@ -92,7 +93,8 @@ class ProcessWorker:
     def request(self, job: Mapping[str, Any], *, timeout_s: float) -> Iterator[dict[str, Any]]:
         """Send ``job`` and yield messages until the worker says it is done; ``timeout_s`` is allowed between two."""
         try:
-            self._conn.send_bytes(json.dumps(job).encode())
+            files = sorted({own.source for own in own_losses().values()})
+            self._conn.send_bytes(json.dumps({**job, "loss_files": files} if files else job).encode())
         except (OSError, ValueError):
             raise self._lost() from None
         while True:
