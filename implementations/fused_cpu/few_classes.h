@@ -5,8 +5,9 @@ template <typename Type> INLINE void turn(const Call &call, int64_t first, float
     typedef typename Type::entry entry;
     float *flat = (float *)tile;
     const entry *x = (const entry *)call.logits + first * call.stride;
-    for (int lane = 0; lane < LANES; lane++, x += call.stride)
-        for (int64_t c = 0; c < call.classes; c++) flat[c * LANES + lane] = Type::one(x[c]);
+    // sixteen strides a turn: rows as short as these would leave an inner loop over classes no length
+    for (int64_t c = 0; c < call.classes; c++)
+        for (int lane = 0; lane < LANES; lane++) flat[c * LANES + lane] = Type::one(x[c + lane * call.stride]);
 }
 
 template <typename Type> INLINE void turn_back(const Call &call, int64_t first, const floats *tile) {
@@ -15,8 +16,8 @@ template <typename Type> INLINE void turn_back(const Call &call, int64_t first, 
     entry *gradient = (entry *)call.gradient + first * call.classes;
     // entries of sixteen rows lie one after another: written as one run of whole vectors
     float run[FEW * LANES];
-    for (int lane = 0; lane < LANES; lane++)
-        for (int64_t c = 0; c < call.classes; c++) run[lane * call.classes + c] = flat[c * LANES + lane];
+    for (int64_t c = 0; c < call.classes; c++)
+        for (int lane = 0; lane < LANES; lane++) run[lane * call.classes + c] = flat[c * LANES + lane];
     for (int64_t i = 0; i < call.classes * LANES; i += LANES) Type::store(gradient + i, *(floats *)(run + i));
 }
 

@@ -7,7 +7,7 @@
 // Logits between two looks at the running maximum: 8 KiB of float32, read again from the nearest cache.
 constexpr int64_t BLOCK = 2048;
 // Up to this many classes, lanes hold sixteen rows; above, sixteen classes of one row.
-constexpr int64_t FEW = 40;
+constexpr int64_t FEW = 32;
 
 struct Call {
     const void *logits;        // (rows, classes), entries of a row beside one another

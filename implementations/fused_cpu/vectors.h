@@ -50,7 +50,7 @@ INLINE floats scaled(floats p, floats k, floats shifted) {
 #endif
 }
 
-// exp(t) for t ≤ 0 as 2^(t log2 e): relative error below 3 + |t|/4 units of 2⁻²⁴ (3 + |t| without FMA), exp(0) is 1. Underflow
+// exp(t) for t ≤ 0 as 2^(t log2 e), relative error below 3 + |t|/4 units of 2⁻²⁴ (3 + |t| without FMA); exp(0) is 1, underflow
 // is gradual, NaN stays NaN. The polynomial is (2^f − 1)/f for |f| ≤ ½, of least largest relative error (1.5 units).
 INLINE floats exponential(floats t) {
     t = t < all(-104.0f) ? all(-104.0f) : t;
