@@ -21,19 +21,27 @@ template <typename Type> INLINE void turn_back(const Call &call, int64_t first, 
     for (int64_t i = 0; i < call.classes * LANES; i += LANES) Type::store(gradient + i, *(floats *)(run + i));
 }
 
+// What exponentials are multiplied with, and the gradient of the target itself.
+struct Finished {
+    floats factor, at_target;
+};
+
 // What the exponentials of the other classes, of the target, and the maxima give.
 template <bool GRADIENT>
-INLINE floats finish(const Call &call, int64_t first, floats others, floats at_target, floats top, floats x_t) {
-    floats factor = {};
+INLINE Finished finish(const Call &call, int64_t first, floats others, floats at_target, floats top, floats x_t) {
+    Finished found = {};
     for (int lane = 0; lane < LANES; lane++) {
         int64_t row = first + lane;
         bool counted = !call.counted || call.counted[row];
-        float total = others[lane] + at_target[lane];
-        float loss = x_t[lane] == top[lane] ? log1pf(others[lane]) : logf(total) + (top[lane] - x_t[lane]);
+        double total = (double)others[lane] + (double)at_target[lane];
+        float loss = x_t[lane] == top[lane] ? log1pf(others[lane]) : logf((float)total) + (top[lane] - x_t[lane]);
         call.loss[row] = !counted ? 0.0f : weighted(call, row, std::isinf(top[lane]) ? NAN : loss);
-        if (GRADIENT) factor[lane] = (counted ? scale_of(call, row) : 0.0f) / total;
+        if (!GRADIENT) continue;
+        double factor = (counted ? scale_of(call, row) : 0.0) / total;
+        found.factor[lane] = (float)factor;
+        found.at_target[lane] = (float)(-(double)others[lane] * factor);
     }
-    return factor;
+    return found;
 }
 
 template <typename Type, bool GRADIENT> INLINE void sixteen_rows(const Call &call, int64_t first) {
@@ -50,13 +58,13 @@ template <typename Type, bool GRADIENT> INLINE void sixteen_rows(const Call &cal
         others += here ? floats{} : p;
         tile[c] = p;
     }
-    floats factor = finish<GRADIENT>(call, first, others, at_target, top, x_t);
+    Finished finished = finish<GRADIENT>(call, first, others, at_target, top, x_t);
     if (!GRADIENT) return;
     ints uncounted = {};
     if (call.counted)
         for (int lane = 0; lane < LANES; lane++) uncounted[lane] = call.counted[first + lane] ? 0 : -1;
     for (int64_t c = 0; c < call.classes; c++) {
-        floats g = (target == (int32_t)c ? -others : tile[c]) * factor;
+        floats g = target == (int32_t)c ? finished.at_target : tile[c] * finished.factor;
         tile[c] = uncounted ? floats{} : g;
     }
     turn_back<Type>(call, first, tile);

@@ -118,7 +118,8 @@ def _plain_piece(
     found, behind = kernels.losses_from_probabilities(x, p, index)
     scale = _here(scale, piece)
     if scale is not None:
-        kernels.hard_gradient(p, behind, index, scale if row_weight is None else row_weight * scale)
+        scale = scale.double() if isinstance(scale, torch.Tensor) else scale
+        kernels.hard_gradient(p, behind, index, scale if row_weight is None else row_weight.double() * scale)
     return found if row_weight is None or not losses else kernels.weighted_losses(found, row_weight)
 
 

@@ -18,7 +18,7 @@ struct Call {
     const float *row_scale;    // (rows,), upstream gradient of each row; null where all are `scale`
     float *loss;               // (rows,)
     int64_t rows, classes, stride;
-    float scale;
+    double scale;
     int32_t threads, bfloat16;
 };
 
@@ -34,8 +34,9 @@ INLINE float weighted(const Call &call, int64_t row, float loss) {
     return weight == 0.0f && std::isinf(loss) ? 0.0f : weight * loss;
 }
 
-INLINE float scale_of(const Call &call, int64_t row) {
-    float scale = call.row_scale ? call.row_scale[row] : call.scale;
+// In double: where p_t is small the target's gradient is −scale, and the budget has no room for several roundings.
+INLINE double scale_of(const Call &call, int64_t row) {
+    double scale = call.row_scale ? call.row_scale[row] : call.scale;
     return call.row_weight ? scale * call.row_weight[row] : scale;
 }
 
@@ -181,9 +182,9 @@ template <typename Type, bool GRADIENT> INLINE void one_row(const Call &call, in
     float loss = x_t == top ? log1pf((float)sums.others) : logf((float)total) + (top - x_t);
     call.loss[row] = weighted(call, row, std::isinf(top) ? NAN : loss);
     if (!GRADIENT) return;
-    float scale = scale_of(call, row), factor = (float)((double)scale / total);
-    scale_row<Type>(gradient, kept, scratch.maxima, call.classes, top, factor);
-    store_some<Type>(gradient + target, 1, all(-(float)(sums.others / total) * scale));
+    double scale = scale_of(call, row);
+    scale_row<Type>(gradient, kept, scratch.maxima, call.classes, top, (float)(scale / total));
+    store_some<Type>(gradient + target, 1, all((float)(-sums.others / total * scale)));
 }
 
 #include "few_classes.h"

@@ -24,8 +24,8 @@ def log_softmax(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
 def losses_from_probabilities(
     x: torch.Tensor, p: torch.Tensor, index: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """−log p_t of each row and p_t − 1, both with small relative error even where p_t is near 1; target entries of
-    ``p`` may be left at 0.
+    """−log p_t of each row and, in float64, p_t − 1, both with small relative error even where p_t is near 1; target
+    entries of ``p`` may be left at 0.
 
     Where p_t ≤ ½ the loss is (max − x_t) + log s with s = 1 / max p, the sum of exponentials. Where p_t > ½ both come
     from r = Σ_{i≠t} p_i, summed without p_t: the loss is −log1p(−r), and p_t − 1 is −r.
@@ -33,24 +33,30 @@ def losses_from_probabilities(
     at = index.unsqueeze(1)
     p_t = p.gather(1, at)
     losses = (x.amax(1, keepdim=True) - x.gather(1, at)) - p.amax(1, keepdim=True).log()
-    behind = p_t - 1.0
+    behind = p_t.double() - 1.0
     likely = p_t > 0.5
     if likely.any():
         p.scatter_(1, at, 0.0)
         rest = p.sum(1, keepdim=True)
         losses = torch.where(likely, -torch.log1p(-rest), losses)
-        behind = torch.where(likely, -rest, behind)
+        behind = torch.where(likely, -rest.double(), behind)
     return losses.squeeze(1), behind
 
 
 def hard_gradient(
     p: torch.Tensor, behind: torch.Tensor, index: torch.Tensor, scale: torch.Tensor | float
 ) -> torch.Tensor:
-    """``p`` turned into scale · (p − onehot), in place; ``behind`` is p_t − 1 and ``scale`` a number or one per row."""
-    p.scatter_(1, index.unsqueeze(1), behind)
-    if isinstance(scale, torch.Tensor):
-        return p.mul_(scale.unsqueeze(1))
-    return p if scale == 1.0 else p.mul_(scale)
+    """``p`` turned into scale · (p − onehot), in place.
+
+    ``behind`` is p_t − 1, and ``scale`` a number or one per row; both in float64, so that the target's entry, −scale
+    where p_t is small, is rounded once.
+    """
+    factor = scale.unsqueeze(1) if isinstance(scale, torch.Tensor) else scale
+    if isinstance(factor, torch.Tensor):
+        p.mul_(factor.to(p.dtype))
+    elif factor != 1.0:
+        p.mul_(factor)
+    return p.scatter_(1, index.unsqueeze(1), (behind * factor).to(p.dtype))
 
 
 def weighted_losses(losses: torch.Tensor, row_weight: torch.Tensor) -> torch.Tensor:

@@ -30,7 +30,7 @@ class _Call(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in (
             "logits", "gradient", "target", "counted", "row_weight", "row_scale", "loss")),
         *((name, ctypes.c_int64) for name in ("rows", "classes", "stride")),
-        ("scale", ctypes.c_float),
+        ("scale", ctypes.c_double),
         *((name, ctypes.c_int32) for name in ("threads", "bfloat16")),
     )  # fmt: skip
 
