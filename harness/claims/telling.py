@@ -6,11 +6,13 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
+from typing import Any
 
 from harness.claims.model import VERDICTS, Answer, ClaimFile, Evidence, Finding
+from harness.hardware.host import environment
 
 _MARK = {True: "yes", False: "**no**", None: ""}
 #: The heading under which measured times stand; what is above it is the same in every run.
@@ -52,8 +54,7 @@ def markdown(claims: ClaimFile, answers: Sequence[Answer]) -> str:
         *(_section(answer) for answer in settled),
     ]
     if timed:
-        note = "Measured where the command ran; these figures differ from run to run and from machine to machine."
-        parts += [TIMED_HEADING, note, *(_section(answer) for answer in timed)]
+        parts += [TIMED_HEADING, _measured_on(environment()), *(_section(answer) for answer in timed)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -93,6 +94,15 @@ def as_csv(claims: ClaimFile, answers: Sequence[Answer]) -> str:
 
 
 FORMATS = {"text": text, "markdown": markdown, "json": as_json, "csv": as_csv}
+
+
+def _measured_on(machine: Mapping[str, Any]) -> str:
+    load = (machine.get("load_average") or [0.0])[0]
+    return (
+        "Ratios from interleaved rounds, with their 99 % intervals, "
+        f"on {machine['cores']} cores of {machine['processor']}, torch {machine['packages'].get('torch', '')}, with a load average of {load:.0f}. "
+        "They differ from run to run and from machine to machine."
+    )
 
 
 def _row(answer: Answer) -> str:
