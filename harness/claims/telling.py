@@ -98,9 +98,10 @@ FORMATS = {"text": text, "markdown": markdown, "json": as_json, "csv": as_csv}
 
 def _measured_on(machine: Mapping[str, Any]) -> str:
     load = (machine.get("load_average") or [0.0])[0]
+    torch = machine["packages"].get("torch", "")
     return (
-        "Ratios from interleaved rounds, with their 99 % intervals, "
-        f"on {machine['cores']} cores of {machine['processor']}, torch {machine['packages'].get('torch', '')}, with a load average of {load:.0f}. "
+        f"Ratios from interleaved rounds, with their 99 % intervals, on {machine['cores']} cores of "
+        f"{machine['processor']}, torch {torch}, with a load average of {load:.0f}. "
         "They differ from run to run and from machine to machine."
     )
 
