@@ -155,9 +155,7 @@ def fused_triton_three_pass(
     devices=_DEVICES,
     requires=_REQUIRES,
     expect=_DIFFERS
-    | dict.fromkeys(
-        ("side_effects[variant=inputs]", "grad_output", "repeatability", "honesty", "composition"), _OVERWRITES
-    ),
+    | dict.fromkeys(("side_effects", "grad_output", "repeatability", "honesty", "composition"), _OVERWRITES),
 )
 def fused_triton_inplace(
     logits: torch.Tensor,
