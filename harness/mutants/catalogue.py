@@ -27,10 +27,11 @@ GROUPS: Mapping[str, str] = MappingProxyType(
         "cheats": "wrong kernels that pass a checker",
         "conditions": "timing and running conditions",
         "linear": "the last layer fused with its loss",
+        "others": "the other losses: denominators, dimensions, clamps and weights",
         "crossings": "options that meet sizes, dimensions, regimes and other calls",
     }
 )
-CONTROL_MODULES = ("controls_sums", "controls_shapes", "controls_autograd", "controls_linear")
+CONTROL_MODULES = ("controls_sums", "controls_shapes", "controls_autograd", "controls_linear", "controls_others")
 _FOLDER = Path(__file__).parent
 
 

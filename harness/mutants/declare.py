@@ -38,6 +38,8 @@ class LinearCall(NamedTuple):
 
 
 LINEAR = "linear_cross_entropy"
+#: Losses whose mutants take a Call; those of the others are drop-ins as they are written, for any kind of target.
+_OF_CALL = ("cross_entropy", LINEAR)
 
 
 def mutant(
@@ -75,7 +77,8 @@ def mutant(
 
     def register(function: Callable[..., Any]) -> DropIn:
         drop_in = _drop_in(function, f"Wrong on purpose: {mechanism}.", loss)
-        return implementation(function.__name__, loss=loss, devices=("cpu",), dtypes=dtypes, targets=targets)(drop_in)
+        kinds = targets if loss in _OF_CALL else TARGETS
+        return implementation(function.__name__, loss=loss, devices=("cpu",), dtypes=dtypes, targets=kinds)(drop_in)
 
     return register
 
@@ -116,6 +119,9 @@ def control(
 
 def _drop_in(function: Callable[..., Any], summary: str, loss: str) -> DropIn:
     """A function of torch's signature around one of a Call, with its name and place."""
+    if loss not in _OF_CALL:
+        function.__doc__ = summary
+        return function
     drop_in = _of_linear(function) if loss == LINEAR else _of_logits(function)
     drop_in.__name__ = drop_in.__qualname__ = function.__name__
     drop_in.__module__, drop_in.__doc__ = function.__module__, summary

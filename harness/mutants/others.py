@@ -1,0 +1,128 @@
+"""Mutants of the losses beside cross-entropy: denominators, dimensions, clamps and weights. Drop-ins as written."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness.mutants.declare import mutant
+
+
+@mutant("batchmean divides by all entries", loss="kl_div", caught_by="options")
+def batchmean_over_entries(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False):
+    rule = "mean" if reduction == "batchmean" else reduction
+    return F.kl_div(input, target, reduction=rule, log_target=log_target)
+
+
+@mutant(
+    "log_target is taken and not used", loss="kl_div", caught_by="options",
+)  # fmt: skip
+def log_target_ignored(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False):
+    return F.kl_div(input, target, reduction=reduction)
+
+
+@mutant(
+    "the mean divides by the rows", loss="kl_div", caught_by="agreement",
+    plain_wrong="what a reader of the formula expects of a mean: torch's divides by all entries",
+)  # fmt: skip
+def mean_is_batchmean(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False):
+    rule = "batchmean" if reduction == "mean" else reduction
+    return F.kl_div(input, target, reduction=rule, log_target=log_target)
+
+
+@mutant("a batch of equal sizes is summed along the wrong dimension", loss="softmax", caught_by="options")
+def softmax_along_the_last(input: Tensor, *, dim: int = 1):
+    return torch.softmax(input, -1 if dim not in (0, 1) else dim)
+
+
+@mutant("dim is taken and not used", loss="log_softmax", caught_by="options")
+def dim_ignored(input: Tensor, *, dim: int = 1):
+    return torch.log_softmax(input, 1)
+
+
+@mutant("the maximum of the whole batch is subtracted, not that of the row", loss="softmax", caught_by="stability")
+def softmax_of_one_maximum(input: Tensor, *, dim: int = 1):
+    exponentials = torch.exp(input - input.max())
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+@mutant("the log of a softmax, kept from 0 by an epsilon", loss="log_softmax", caught_by="agreement")
+def log_with_an_epsilon(input: Tensor, *, dim: int = 1):
+    return torch.log(torch.softmax(input, dim) + 1e-8)
+
+
+@mutant("through tanh: the small probabilities lose their bits", loss="sigmoid", caught_by="agreement")
+def sigmoid_through_tanh(input: Tensor):
+    return 0.5 * (1 + torch.tanh(0.5 * input))
+
+
+@mutant("clipped to plus and minus 15 before the exponential", loss="sigmoid", caught_by=("agreement", "gradient"))
+def sigmoid_clipped(input: Tensor):
+    return torch.sigmoid(input.clamp(-15, 15))
+
+
+@mutant(
+    "pos_weight multiplies both parts of the loss", loss="binary_cross_entropy_with_logits", caught_by="options",
+)  # fmt: skip
+def pos_weight_on_both(
+    input: Tensor, target: Tensor, *, weight: Tensor | None = None, reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+):  # fmt: skip
+    whole = weight if pos_weight is None else pos_weight if weight is None else weight * pos_weight
+    return F.binary_cross_entropy_with_logits(input, target, weight=whole, reduction=reduction)
+
+
+@mutant("the logistic function, then its logs", loss="binary_cross_entropy_with_logits", caught_by="stability")
+def logs_of_a_sigmoid(input: Tensor, target: Tensor, *, reduction: str = "mean"):
+    p = torch.sigmoid(input)
+    losses = -(target * p.log() + (1 - target) * (1 - p).log())
+    return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
+
+
+@mutant("the logs are not clamped at -100", loss="binary_cross_entropy", caught_by="stability")
+def log_without_a_clamp(input: Tensor, target: Tensor, *, reduction: str = "mean"):
+    losses = -(torch.xlogy(target, input) + torch.special.xlog1py(1 - target, -input))
+    return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
+
+
+@mutant("the first row of the target is broadcast against all rows", loss="mse_loss", caught_by="agreement",
+        plain_wrong="MSELoss of (10, 3) against (3,) is a number too, and the tutorial's own slip")  # fmt: skip
+def target_broadcast(input: Tensor, target: Tensor, *, reduction: str = "mean"):
+    losses = (input - target[:1]) ** 2
+    return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
+
+
+@mutant("the square written out, x² - 2 x t + t²: what is left of a small difference is noise", loss="mse_loss",
+        caught_by="agreement")  # fmt: skip
+def square_written_out(input: Tensor, target: Tensor, *, reduction: str = "mean"):
+    losses = input * input - 2 * input * target + target * target
+    return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
+
+
+@mutant("the mean of the rows' sums", loss="mse_loss", caught_by="agreement",
+        plain_wrong="the mean that many write: over the rows, torch's is over all entries")  # fmt: skip
+def mean_of_row_sums(input: Tensor, target: Tensor, *, reduction: str = "mean"):
+    losses = (input - target) ** 2
+    if reduction == "mean":
+        return losses.flatten(1).sum(1).mean()
+    return losses if reduction == "none" else losses.sum()
+
+
+@mutant("the mean divides by N although rows are ignored", loss="nll_loss", caught_by="agreement")
+def nll_mean_over_all(
+    input: Tensor, target: Tensor, *, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
+):
+    if reduction != "mean" or weight is not None:
+        return F.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
+    return F.nll_loss(input, target, ignore_index=ignore_index, reduction="sum") / target.numel()
+
+
+@mutant("a weighted mean divides by the number of rows", loss="nll_loss", caught_by="options")
+def nll_weighted_mean_over_count(
+    input: Tensor, target: Tensor, *, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
+):
+    losses = F.nll_loss(input, target, weight, ignore_index=ignore_index, reduction="none")
+    if reduction == "none":
+        return losses
+    return losses.sum() if reduction == "sum" else losses.sum() / (target != ignore_index).sum()
