@@ -18,7 +18,7 @@ FAMILY = Family(
     memory=memory_of(tensors=1),
     arguments=("input",),
     tensor_options=(),
-    checks=(*CHECKS, "relations"),
+    checks=CHECKS,
     output=elements_or_scalar,
     cells=cells,
 )
