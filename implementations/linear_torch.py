@@ -8,7 +8,15 @@ import torch.nn.functional as F
 from harness import implementation
 
 
-@implementation("linear_torch", loss="linear_cross_entropy")
+@implementation(
+    "linear_torch",
+    loss="linear_cross_entropy",
+    expect={
+        "gradient[dtype=float16,device=cpu,target=probability|one_hot,weight!=none,label_smoothing>0]": (
+            "weights, probabilities and upstream gradient are multiplied in the half dtype, one rounding each"
+        ),
+    },
+)
 def linear_torch(
     input: torch.Tensor,
     linear_weight: torch.Tensor,
