@@ -61,21 +61,21 @@ class _Recorder:
 @contextmanager
 def recording() -> Iterator[list[Recorded]]:
     """Launches made inside are recorded, not carried out."""
-    from fused_triton import launch, sweep_kernel
+    from fused_triton import launch, mass_gradients, sweep_kernel
 
     found: list[Recorded] = []
-    names = ("rows_kernel", "divisor_kernel", "sum_kernel", "target_gradient_kernel", "weight_gradient_kernel")
-    kept = {name: getattr(launch, name) for name in names}
-    sweep = sweep_kernel.sweep_kernel
+    places = {
+        launch: ("rows_kernel", "divisor_kernel", "sum_kernel"), sweep_kernel: ("sweep_kernel",),
+        mass_gradients: ("target_gradient_kernel", "weight_gradient_kernel"),
+    }  # fmt: skip
+    kept = [(module, name, getattr(module, name)) for module, names in places.items() for name in names]
     try:
-        for name, kernel in kept.items():
-            setattr(launch, name, _Recorder(kernel, found))
-        sweep_kernel.sweep_kernel = _Recorder(sweep, found)
+        for module, name, kernel in kept:
+            setattr(module, name, _Recorder(kernel, found))
         yield found
     finally:
-        for name, kernel in kept.items():
-            setattr(launch, name, kernel)
-        sweep_kernel.sweep_kernel = sweep
+        for module, name, kernel in kept:
+            setattr(module, name, kernel)
 
 
 def launches(shape: tuple[int, int], dtype: torch.dtype, strategy: str, *, probability: bool = False, **options: Any):

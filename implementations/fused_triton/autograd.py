@@ -10,7 +10,6 @@ from . import plan
 from .launch import (
     Buffers,
     Call,
-    MassGradients,
     Options,
     Statistics,
     Upstream,
@@ -20,6 +19,7 @@ from .launch import (
     launch,
     total_of,
 )
+from .mass_gradients import MassGradients
 
 
 def _loss(call: Call) -> tuple[torch.Tensor, Buffers, torch.Tensor | None]:

@@ -17,7 +17,6 @@ from triton.runtime.jit import JITFunction
 from . import plan, sweep_kernel
 from .reduce_kernel import divisor_kernel, sum_kernel
 from .rows_kernel import rows_kernel
-from .target_kernels import target_gradient_kernel, weight_gradient_kernel
 
 #: Whether ``TRITON_INTERPRET`` was set when the kernels were defined: they then run on the CPU, in numpy.
 INTERPRETED = not isinstance(rows_kernel, JITFunction)
@@ -168,7 +167,8 @@ def on_device(tensor: torch.Tensor) -> Iterator[None]:
         yield
 
 
-def _accumulator(call: Call) -> Any:
+def accumulator(call: Call) -> Any:
+    """The dtype that kernels of this call compute in, as Triton names it."""
     return tl.float64 if call.dtype == torch.float64 else tl.float32
 
 
@@ -247,7 +247,7 @@ def launch(
         "WEIGHTED": call.weight is not None, "MEAN": divisor is not None,
         "UPSTREAM": 0 if upstream is None else 2 if upstream.skip else 1, "LOGITS_GATHERED": at.gathered,
         "TARGET_GATHERED": to.gathered, "GRAD_GATHERED": out.gathered, "GRADIENT": buffers.gradient is not None,
-        "ACC": _accumulator(call), "BLOCK": launch.block, "num_warps": launch.num_warps, "enable_fp_fusion": True,
+        "ACC": accumulator(call), "BLOCK": launch.block, "num_warps": launch.num_warps, "enable_fp_fusion": True,
     }  # fmt: skip
     with on_device(logits):
         if launch.kernel == "rows":
@@ -297,54 +297,3 @@ def _sweep(
             *pointers, partial, arrived, *numbers, groups, launch.slice, lead, **made, **sweep_kernel.FLAGS[finish],
             launch_cooperative_grid=cooperative,
         )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MassGradients:
-    """Gradients of probability targets and of the weight that goes with them, from saved statistics."""
-
-    call: Call
-    kept: Statistics
-    upstream: Upstream
-    divisor: torch.Tensor | None
-
-    def target(self) -> torch.Tensor:
-        """Of the target: G·KEEP·w·(−log p), shaped like the logits."""
-        call, options = self.call, self.call.options
-        grad = torch.empty_like(call.target)
-        if grad.numel() == 0:
-            return grad
-        logits, at, out = call.logits, rows_of(call.logits), rows_of(grad)
-        rows, block = plan.target_gradient_plan(call.problem, call.device)
-        with on_device(logits):
-            target_gradient_kernel[(-(-call.rows // rows), -(-logits.shape[1] // block))](
-                logits, at.offsets, logits if call.weight is None else call.weight, self.kept.maximum,
-                self.kept.others, self.upstream.value, self.kept.maximum if self.divisor is None else self.divisor,
-                grad, out.offsets, call.rows, logits.shape[1], prod(logits.shape[2:]), at.outer, at.inner, at.classes,
-                out.outer, out.inner, out.classes, 0 if call.weight is None else call.weight.stride(0),
-                self.upstream.stride, KEEP=1.0 - options.label_smoothing, SOFTCAP=options.softcap,
-                WEIGHTED=call.weight is not None, MEAN=self.divisor is not None, LOGITS_GATHERED=at.gathered,
-                GRAD_GATHERED=out.gathered, ACC=_accumulator(call), ROWS=rows, BLOCK=block, num_warps=8,
-            )  # fmt: skip
-        return grad
-
-    def weight(self) -> torch.Tensor:
-        """Of the class weight: Σ over rows of G·(q·KEEP + SPREAD)·(−log p)."""
-        call, options, classes = self.call, self.call.options, self.call.logits.shape[1]
-        if call.rows == 0:
-            return torch.zeros_like(call.weight)
-        logits, at, to = call.logits, rows_of(call.logits), rows_of(call.target)
-        rows, block, per_part = plan.weight_gradient_plan(call.rows, classes)
-        parts = -(-call.rows // per_part)
-        partial = torch.empty((parts, classes), dtype=call.dtype, device=logits.device)
-        with on_device(logits):
-            weight_gradient_kernel[(parts, -(-classes // block))](
-                logits, at.offsets, call.target, to.offsets, self.kept.maximum, self.kept.others, self.upstream.value,
-                self.kept.maximum if self.divisor is None else self.divisor, partial, call.rows, classes,
-                prod(logits.shape[2:]), at.outer, at.inner, at.classes, to.outer, to.inner, to.classes,
-                self.upstream.stride, per_part, SPREAD=options.label_smoothing / classes,
-                KEEP=1.0 - options.label_smoothing, SOFTCAP=options.softcap, MEAN=self.divisor is not None,
-                LOGITS_GATHERED=at.gathered, TARGET_GATHERED=to.gathered, ACC=_accumulator(call), ROWS=rows,
-                BLOCK=block, num_warps=4,
-            )  # fmt: skip
-        return partial.sum(0, dtype=torch.float64).to(logits.dtype)

@@ -39,7 +39,7 @@ def script():
 
 def small_kernels(figures):
     """Recorded launches of the reductions and of the gradients of probability targets and their weight."""
-    from fused_triton import launch, plan
+    from fused_triton import launch, mass_gradients, plan
 
     logits = torch.empty(300, 1000, dtype=torch.float16, device="meta")
     weight, numbers = torch.empty(1000, dtype=torch.float16, device="meta"), torch.empty(300, device="meta")
@@ -53,7 +53,7 @@ def small_kernels(figures):
         divisor = launch.divisor_of(call)
         launch.total_of(call, numbers, divisor)
         above = launch.Upstream(value=logits[0, 0], stride=0)
-        gradients = launch.MassGradients(call=other, kept=kept, upstream=above, divisor=divisor)
+        gradients = mass_gradients.MassGradients(call=other, kept=kept, upstream=above, divisor=divisor)
         gradients.target()
         gradients.weight()
     return found
