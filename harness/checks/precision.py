@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from harness.checks.cases.precision import ROWS
-from harness.checks.evidence import Evidence, Refusal
+from harness.checks.evidence import Answer, Evidence, Refusal
 from harness.checks.trial import Sweep, attempt, bare, fault, sweep_seconds
 from harness.core.case import REDUCTIONS, Case
 from harness.core.outcome import Verdict
 from harness.core.status import Status
+from harness.losses.evaluators import true_answer
 from harness.losses.inputs import build_inputs
 
 
@@ -76,8 +77,9 @@ def _under_autocast(evidence: Evidence) -> Iterator[Verdict]:
     The logits hold values that bfloat16 has, so that a cast of them loses nothing. torch answers in float32.
     """
     case = replace(bare(evidence.case), classes=2048, batch=8)
-    values = build_inputs(replace(case, dtype="bfloat16"))
-    inputs = _typed(values, getattr(torch, case.dtype))
+    # float16 has not all values of bfloat16 (below 2^-14); those that both have are the same in either
+    inputs = _typed(build_inputs(replace(case, dtype="bfloat16")), getattr(torch, case.dtype))
+    values = _typed(inputs, torch.bfloat16)
     with torch.autocast(inputs.logits.device.type, dtype=torch.bfloat16):
         found = evidence.call(case, inputs)
     if isinstance(found, Refusal):
@@ -85,15 +87,39 @@ def _under_autocast(evidence: Evidence) -> Iterator[Verdict]:
         yield Verdict(check="precision", variant="autocast", status=Status.UNSUPPORTED, reason=reason, seed=case.seed)
         return
     judged = replace(case, dtype="bfloat16")
-    answer = replace(found, gradients={k: v.to(torch.bfloat16) for k, v in found.gradients.items()})
-    loss = answer.loss
-    if isinstance(loss, torch.Tensor) and loss.dtype in (torch.float32, torch.bfloat16, torch.float16):
-        answer = replace(answer, loss=loss.to(torch.bfloat16))
-    evaluation = evidence.evaluate(judged, values, answer)
+    evaluation = evidence.evaluate(judged, values, _before_rounding(found, case, values))
+    loss, narrow = found.loss, (torch.float32, torch.bfloat16, torch.float16)
+    answer = replace(
+        found, gradients={k: v.to(torch.bfloat16) for k, v in found.gradients.items()},
+        loss=loss.to(torch.bfloat16) if isinstance(loss, torch.Tensor) and loss.dtype in narrow else loss,
+    )  # fmt: skip
     whole = replace(evidence, case=judged, inputs=values, answer=answer, evaluation=evaluation)
     wrong = fault(whole, "precision", "autocast")
     passed = Verdict(check="precision", variant="autocast", status=Status.PASSED, seed=case.seed)
     yield passed if wrong is None else _excused(evidence, whole, wrong)
+
+
+def _before_rounding(answer: Answer, case: Case, values: Any) -> Answer:
+    """``answer``, of what is float16 the value nearest the truth that rounds to it: bfloat16's budget has no such step.
+
+    Where bfloat16 still has normal numbers, below 2^-14, float16 has coarser ones or none.
+    """
+    if case.dtype != "float16":
+        return answer
+    loss, gradients = true_answer(case.loss)(replace(case, dtype="float32"), _typed(values, torch.float32))
+    near = {name: _towards(gradients[name], v) if name in gradients else v for name, v in answer.gradients.items()}
+    return replace(answer, loss=_towards(loss, answer.loss), gradients=near)
+
+
+def _towards(truth: torch.Tensor, found: Any) -> Any:
+    """``found`` as float32, moved to ``truth`` by at most half an ulp; as it is where it is not finite float16."""
+    if not isinstance(found, torch.Tensor) or found.dtype != torch.float16 or found.shape != truth.shape:
+        return found
+    wide = found.float()
+    exponent = torch.frexp(wide.abs().clamp(min=2.0**-14))[1]
+    half_ulp = torch.ldexp(torch.ones_like(wide), exponent - 12)
+    moved = torch.minimum(torch.maximum(truth.to(wide), wide - half_ulp), wide + half_ulp)
+    return torch.where(torch.isfinite(wide) & torch.isfinite(moved), moved, wide)
 
 
 def _excused(evidence: Evidence, found: Evidence, wrong: Verdict) -> Verdict:

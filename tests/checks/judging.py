@@ -19,8 +19,9 @@ from harness.worker.trials import evaluate_answer, evidence_of, state_before_cal
 
 
 def judge(
-    target: Callable[..., Any], check: str, *, dtype: str = "float32", keep: Callable[[Case], bool] = lambda case: True
-) -> list[tuple[Case, Verdict]]:
+    target: Callable[..., Any], check: str, *, dtype: str = "float32", keep: Callable[[Case], bool] = lambda case: True,
+    grade: str = "standard",
+) -> list[tuple[Case, Verdict]]:  # fmt: skip
     """The verdicts of ``check`` on its own cells of ``dtype`` that ``keep`` chooses and ``target`` has options for."""
     options, defaults = signature_options(target)
     description = Implementation(
@@ -37,7 +38,7 @@ def judge(
         if unsupported_reason(description, case, candidate.family) is not None:
             continue
         inputs = build_inputs(case)
-        job = {"grade": "standard", "checks": {case.cell: [check]}, "torch": None}
+        job = {"grade": grade, "checks": {case.cell: [check]}, "torch": None}
         answer = candidate.answer(case, build_inputs(case))
         evaluation = evaluate_answer(case, inputs, answer)
         evidence = evidence_of(candidate, case, inputs, answer, evaluation, job, lambda message: None)

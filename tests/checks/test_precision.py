@@ -78,3 +78,14 @@ def test_a_refusal_of_autocast_is_no_fault():
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_a_right_one_passes(dtype):
     assert {v.status for _, v in judge(composed(), "precision", dtype=dtype)} == {Status.PASSED}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_autocast_asks_for_no_more_than_the_dtype_of_the_input_can_hold(dtype):
+    found = judge(torch_loss, "precision", dtype=dtype, keep=lambda case: case.classes > 6, grade="tight")
+    assert {v.status for _, v in found if v.variant == "autocast"} == {Status.PASSED}
+
+
+def test_what_autocast_breaks_in_float16_is_found():
+    found = {v.variant: v for _, v in judge(wrong_under_autocast, "precision", dtype="float16")}
+    assert found["autocast"].status is Status.FAILED
