@@ -98,6 +98,6 @@ def test_the_page_marks_what_differs_from_torch_and_escapes_names(matrix: dict[s
     }
     page = str(observed_section(SimpleNamespace(header=header)))  # type: ignore[arg-type]
     assert "<strong>in the forward</strong>" in page
-    assert "1 differences" in page
+    assert ">1 difference<" in page
     assert "<script>" not in page
     assert "<b>evil" not in page
