@@ -18,6 +18,7 @@ from harness.mutants.results import Findings, Result, result_to_dict
 from harness.mutants.selftest import run_selftest
 from harness.progress import listener
 from harness.suite.load import load_cells
+from harness.suite.model import CHECKS
 from harness.worker.process import ProcessWorkers, Workers
 
 
@@ -43,6 +44,9 @@ def selftest(
 
         def told(result: Result) -> None:
             shown.working(f"{result.subject.name} under {result.question}")
+            # a quarter of an hour is long to wait for the name of the first escape
+            if result.accused or result.escaped and (suite is not None or result.question in CHECKS):
+                shown.note(f"{'accused' if result.accused else 'escaped'}: {result.subject.name} ({result.question})")
             shown.advanced(JUDGED)
 
         findings = run_selftest(suite, workers or ProcessWorkers(), thorough=thorough, planned=planned, told=told)

@@ -79,6 +79,7 @@ def test_a_suite_is_graded_by_what_it_catches(
         str(tiny), thorough=False, json_path=out, console=Console(file=text, width=200), quiet=False, workers=workers
     )
     assert code == 1
+    assert "escaped: weighted_mean_over_count (tiny)" in text.getvalue()
     assert "escaped: weighted_mean_over_count under tiny" in text.getvalue()
     assert "2 mutants against suite tiny: 1 killed, 1 escaped" in text.getvalue()
     assert "2 controls: 0 accused" in text.getvalue()
