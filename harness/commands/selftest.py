@@ -45,7 +45,7 @@ def selftest(
         def told(result: Result) -> None:
             shown.working(f"{result.subject.name} under {result.question}")
             # a quarter of an hour is long to wait for the name of the first escape
-            if result.accused or result.escaped and (suite is not None or result.question in CHECKS):
+            if result.accused or (result.escaped and (suite is not None or result.question in CHECKS)):
                 shown.note(f"{'accused' if result.accused else 'escaped'}: {result.subject.name} ({result.question})")
             shown.advanced(JUDGED)
 
