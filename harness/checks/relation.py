@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ class Relation:
 
     ``left`` and ``right`` are matrices over the flat losses (None: the identity; 0: nothing). ``sign`` 0 asks for
     equality, 1 for at most, -1 for at least. ``compare`` False holds the derived call to the oracle alone.
+    ``read`` makes of (losses of the derived call, what each may be off) those that the relation speaks of: of
+    log-probabilities probabilities.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Relation:
     plus: Any = 0.0
     sign: int = 0
     compare: bool = True
+    read: Callable[[Array, Array], tuple[Array, Array]] | None = None
 
     def sides(self, found: int, base: int) -> tuple[Array, Array]:
         """Both matrices, for that many losses of the derived and of the first call."""

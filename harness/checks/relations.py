@@ -9,11 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import torch
 
-from harness.checks import relation_linear, relation_list
+from harness.checks import (
+    relation_binary,
+    relation_entries,
+    relation_linear,
+    relation_list,
+    relation_nll,
+    relation_rows,
+)
 from harness.checks.evidence import Answer, Evidence, Refusal
 from harness.checks.probe import Probe
 from harness.checks.relation import Relation
@@ -22,10 +30,25 @@ from harness.core.outcome import Verdict
 from harness.core.status import Status
 from harness.inputs.build import Inputs
 from harness.losses.cross_entropy.allowed import Allowed, allowed
-from harness.losses.linear_cross_entropy.allowed import allowed_losses
+from harness.losses.evaluators import allowed_losses
+from harness.losses.linear_cross_entropy.allowed import allowed_losses as allowed_of_linear
 from harness.numerics.formats import Array
 
-_LINEAR = "linear_cross_entropy"
+_LOGITS, _LINEAR = "cross_entropy", "linear_cross_entropy"
+_KNOWN = MappingProxyType(
+    {
+        _LOGITS: relation_list,
+        _LINEAR: relation_linear,
+        "nll_loss": relation_nll,
+        "softmax": relation_rows,
+        "log_softmax": relation_rows,
+        "sigmoid": relation_entries,
+        "mse_loss": relation_entries,
+        "kl_div": relation_entries,
+        "binary_cross_entropy": relation_binary,
+        "binary_cross_entropy_with_logits": relation_binary,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +66,7 @@ def relations(evidence: Evidence) -> Iterator[Verdict]:
     yield plain
     if plain.status is Status.FAILED:
         return
-    known = relation_linear if evidence.case.loss == _LINEAR else relation_list
+    known = _KNOWN[evidence.case.loss]
     start = known.starting_inputs(evidence.case, evidence.inputs)
     answer = evidence.call(evidence.case, start)
     verdict = probe.answered("start", evidence.case, start, answer)
@@ -51,7 +74,7 @@ def relations(evidence: Evidence) -> Iterator[Verdict]:
     if verdict.status is not Status.PASSED or isinstance(answer, Refusal):
         return
     base = _side(evidence.case, start, answer)
-    if evidence.case.loss != _LINEAR:
+    if evidence.case.loss == _LOGITS:
         yield _row_sums(probe, start, answer)
     for relation in known.related(evidence.case, start):
         yield _related(probe, relation, base)
@@ -64,7 +87,7 @@ def _related(probe: Probe, relation: Relation, base: Side) -> Verdict:
     verdict = probe.answered(relation.name, relation.case, relation.inputs, answer)
     if verdict.status is not Status.PASSED:
         return verdict
-    found = _side(relation.case, relation.inputs, answer)
+    found = _side(relation.case, relation.inputs, answer, relation)
     left, right = relation.sides(len(found.losses), len(base.losses))
     expected = right @ base.losses + relation.plus
     off = left @ found.losses - expected
@@ -98,15 +121,20 @@ def _row_sums(probe: Probe, inputs: Inputs, answer: Answer) -> Verdict:
     return probe.failed("row_sums", reason, "relation")
 
 
-def _side(case: Case, inputs: Inputs, answer: Answer) -> Side:
-    return Side(losses=_flat(answer.loss.to(torch.float64)), budgets=_allowed(case, inputs).loss)
+def _side(case: Case, inputs: Inputs, answer: Answer, relation: Relation | None = None) -> Side:
+    losses, budgets = _flat(answer.loss.to(torch.float64)), _allowed(case, inputs).loss
+    if relation is not None and relation.read is not None:
+        losses, budgets = relation.read(losses, budgets)
+    return Side(losses=losses, budgets=budgets)
 
 
 def _allowed(case: Case, inputs: Inputs) -> Allowed:
     # Triton's interpreter truncates where other devices round
     ulps = 1.0 if case.device == INTERPRETER and case.dtype == "bfloat16" else 0.5
     if case.loss == _LINEAR:
-        return Allowed(loss=allowed_losses(case, inputs, rounding_ulps=ulps), row_sums=None)
+        return Allowed(loss=allowed_of_linear(case, inputs, rounding_ulps=ulps), row_sums=None)
+    if case.loss != _LOGITS:
+        return Allowed(loss=allowed_losses(case.loss)(case, inputs, rounding_ulps=ulps), row_sums=None)
     return allowed(case, inputs, rounding_ulps=ulps)
 
 

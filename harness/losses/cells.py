@@ -14,7 +14,7 @@ from harness.core.family import Family
 #: Marks a cell on which its check asks everything it knows, as ``--thorough`` wants, rather than a sample.
 EVERYTHING = (("sweep", "all"),)
 #: Checks that :func:`cells` has cells for.
-CHECKS = ("grad_output", "options", "layout", "side_effects", "repeatability", "honesty")
+CHECKS = ("grad_output", "options", "layout", "relations", "side_effects", "repeatability", "honesty")
 
 
 def cells(check: str, anchor: Case, thorough: bool) -> Iterator[Case]:
@@ -26,7 +26,7 @@ def cells(check: str, anchor: Case, thorough: bool) -> Iterator[Case]:
     every = anchor.dtype == "float32" or thorough
     made = {
         "grad_output": _grad_output, "options": _options, "layout": _layout, "side_effects": _side_effects,
-        "repeatability": _repeatability, "honesty": _honesty,
+        "repeatability": _repeatability, "honesty": _honesty, "relations": _relations,
     }.get(check)  # fmt: skip
     if made is None:
         return
@@ -82,6 +82,15 @@ def _layout(family: Family, base: Case, every: bool) -> Iterator[Case]:
     yield plain
     for dims in ((3,), (3, 4)) if every else ((3,),):
         yield replace(plain, batch=2, classes=7, dims=dims)
+
+
+def _relations(family: Family, base: Case, every: bool) -> Iterator[Case]:
+    """The starting points of relations, unreduced: each kind of target, and the other dimension where there is one."""
+    plain = replace(base, classes=12, reduction="none")
+    # targets near the first tensor are so for the sake of rounding, which relations between round numbers do without
+    yield from (case for case in _targets(family, plain) if case.target not in ("near", "one_hot"))
+    if every and family.axis("dim") is not None:
+        yield family.with_axes(plain, dim=0)
 
 
 def _side_effects(family: Family, base: Case, every: bool) -> Iterator[Case]:

@@ -44,6 +44,15 @@ def true_answer(loss: str) -> Callable[..., Any]:
     return answer
 
 
+def allowed_losses(loss: str) -> Callable[..., Any]:
+    """Of the family called ``loss``: (case, inputs, rounding_ulps=…) → the error allowed of each loss, flat float64.
+
+    Raises:
+        UnknownReferenceError: there is no such family.
+    """
+    return part(loss, "evaluate").allowed_losses
+
+
 def region_masks(loss: str) -> Callable[..., Any]:
     """Of the family called ``loss``: (case, inputs) → (value, region) → bool mask over the value.
 

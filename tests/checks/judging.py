@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from harness.checks.cases import OWN_CASES
+from harness.checks.catalogue import own_cases
 from harness.checks.originals import originals
 from harness.checks.run import verdicts
 from harness.core.case import Case
 from harness.core.implementation import Implementation
 from harness.core.outcome import Verdict
 from harness.core.status import FAULTS
-from harness.inputs.build import build_inputs
 from harness.losses.catalogue import families
+from harness.losses.inputs import build_inputs
 from harness.registry.load import signature_options
 from harness.registry.support import unsupported_reason
 from harness.worker.candidate import Candidate, put_back
@@ -21,20 +21,19 @@ from harness.worker.trials import evaluate_answer, evidence_of, state_before_cal
 def judge(
     target: Callable[..., Any], check: str, *, dtype: str = "float32", keep: Callable[[Case], bool] = lambda case: True,
     grade: str = "standard",
+    loss: str = "cross_entropy",
 ) -> list[tuple[Case, Verdict]]:  # fmt: skip
     """The verdicts of ``check`` on its own cells of ``dtype`` that ``keep`` chooses and ``target`` has options for."""
     options, defaults = signature_options(target)
-    description = Implementation(
-        name=target.__name__, loss="cross_entropy", reference="none", options=options, defaults=defaults
-    )
-    candidate = Candidate(description=description, target=target, family=families()["cross_entropy"])
+    description = Implementation(name=target.__name__, loss=loss, reference="none", options=options, defaults=defaults)
+    candidate = Candidate(description=description, target=target, family=families()[loss])
     originals()
     put_back.cache_clear()
     state_before_calls.cache_clear()
     state_before_calls()
-    anchor = Case(batch=2, classes=3, dtype=dtype)
+    anchor = Case(loss=loss, batch=2, classes=3, dtype=dtype)
     found = []
-    for case in filter(keep, OWN_CASES[check](anchor, False)):
+    for case in filter(keep, own_cases(check, anchor, False)):
         if unsupported_reason(description, case, candidate.family) is not None:
             continue
         inputs = build_inputs(case)

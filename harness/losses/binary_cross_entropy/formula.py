@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.losses.cross_entropy.grades import LOG_ERROR
-from harness.losses.dense.pointwise import Entries, Pointwise, by_grade, size_of
+from harness.losses.dense.entries import Entries, Pointwise, by_grade, size_of
 
 #: torch clamps the logarithms here, and the denominator of the derivative there.
 LOG_FLOOR, DENOMINATOR_FLOOR, FLOOR_ERROR = -100.0, 1e-12, 2.0**-24

@@ -17,7 +17,7 @@ from harness.core.case import Case
 from harness.inputs.build import Inputs
 from harness.losses.cross_entropy.grades import FLUSH, Kind, RowErrors, Rules, row_errors, rules_for
 from harness.losses.cross_entropy.oracle import Softmax, softmax_of
-from harness.losses.dense.pointwise import Truth, size_of
+from harness.losses.dense.entries import Truth, size_of
 from harness.numerics.blocks import Block, blocks, class_rows, full_index
 from harness.numerics.evaluation import Evaluation
 from harness.numerics.formats import FORMATS, Array, oracle_dtype, round_to, ulp
@@ -89,10 +89,18 @@ def true_answer(case: Case, inputs: Inputs, formula: Formula) -> Truth:
     with np.errstate(all="ignore"):
         for block, found in walk(case, inputs, formula, _rules(case, inputs, 0.5)):
             for tensor, rows in ((values, found.value), (gradients, found.gradient)):
-                part = tensor.movedim(dim, 1)[block.batch]
-                part = part[:, :, block.first].movedim(1, -1) if part.ndim > 2 else part
-                part.copy_(torch.from_numpy(round_to(rows, FORMATS[case.dtype])).reshape(part.shape))
+                _put(tensor, round_to(rows, FORMATS[case.dtype]), block, dim)
     return Truth(loss=values, gradients={"logits": gradients})
+
+
+def allowed_losses(case: Case, inputs: Inputs, formula: Formula, *, rounding_ulps: float = 0.5) -> Array:
+    """What ``standard`` allows of each entry of the result, flat float64; finite inputs are taken for granted."""
+    dim, rules = dim_of(case), _rules(case, inputs, rounding_ulps)
+    budgets = torch.empty(tuple(inputs.logits.shape), dtype=torch.float64)
+    with np.errstate(all="ignore"):
+        for block, found in walk(case, inputs, formula, rules):
+            _put(budgets, _finished(found.budgets["standard"], size_of(found.value), rules), block, dim)
+    return budgets.reshape(-1).numpy()
 
 
 def walk(case: Case, inputs: Inputs, formula: Formula, rules: Rules) -> Iterator[tuple[Block, Found]]:
@@ -109,6 +117,13 @@ def grades(make: Callable[[str], Array]) -> dict[str, Array]:
     """Budgets of ``tight`` and of ``standard``, which contains it."""
     tight = make("tight")
     return {"tight": tight, "standard": np.maximum(tight, make("standard"))}
+
+
+def _put(tensor: torch.Tensor, rows: Array, block: Block, dim: int) -> None:
+    """Write ``rows`` where the block's rows stand in ``tensor``."""
+    part = tensor.movedim(dim, 1)[block.batch]
+    part = part[:, :, block.first].movedim(1, -1) if part.ndim > 2 else part
+    part.copy_(torch.from_numpy(rows).reshape(part.shape))
 
 
 def _rules(case: Case, inputs: Inputs, rounding_ulps: float) -> Rules:

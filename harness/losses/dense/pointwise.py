@@ -15,96 +15,32 @@ stores the unreduced loss. h is n + 1 for n entries, and at most 8 √(n + 1) wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import partial
-from math import prod, sqrt
-from typing import Any
 
 import numpy as np
 import torch
 
 from harness.core.case import Case
 from harness.inputs.build import Inputs
-from harness.losses.cross_entropy.grades import FLUSH, independent, plain_float
-from harness.numerics.blocks import Block, blocks, class_rows, full_index, to_numpy
-from harness.numerics.evaluation import GRADES, Evaluation
-from harness.numerics.formats import FORMATS, Array, Format, oracle_dtype, round_to, ulp
+from harness.losses.dense.entries import (
+    Formula,
+    Pointwise,
+    Rules,
+    Truth,
+    denominator,
+    finished,
+    rules_of,
+    size_of,
+    subnormal,
+    upstream,
+    walk,
+)  # fmt: skip
+from harness.losses.dense.reduction import Sum, accumulate, reduced_budgets, reduced_value
+from harness.numerics.blocks import Block, class_rows, full_index, to_numpy
+from harness.numerics.evaluation import Evaluation
+from harness.numerics.formats import FORMATS, Array, oracle_dtype, round_to, ulp
 from harness.numerics.tally import Comparison, Tally
-
-#: Budgets by grade; a grade that is missing has that of the next wider one.
-Budgets = Mapping[str, Array]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """What budgets rest on: the output format, the roundoff ``u`` of accumulation, and what final rounding costs."""
-
-    out: Format
-    u: float
-    rounding_ulps: float
-
-    @property
-    def halves(self) -> float:
-        """Roundoff of one value stored in the output dtype, where that is a half; else 0."""
-        return self.out.u if self.out.is_half else 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entries:
-    """A block of entries in the oracle's dtype: ``x`` (rows, C) of the first tensor, ``target`` likewise or None.
-
-    ``weight`` and ``others`` are (C,) or None, by name: they broadcast against the rows.
-    """
-
-    case: Case
-    rules: Rules
-    x: Array
-    target: Array | None
-    weight: Array | None
-    others: Mapping[str, Array]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pointwise:
-    """What entries are worth: ``value`` and its budgets, and for each gradient the derivative and its budgets.
-
-    ``overflows`` tells the entries on whose way a number exceeds the largest of the output format; ``undefined`` the
-    entries, by gradient, where there is no derivative, and anything may stand.
-    """
-
-    value: Array
-    budgets: Budgets
-    gradients: Mapping[str, tuple[Array, Budgets]]
-    overflows: Array | bool = False
-    undefined: Mapping[str, Array] = field(default_factory=dict[str, Array])
-
-
-Formula = Callable[[Entries], Pointwise]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Truth:
-    """The correctly rounded answer in the case's dtype, on the CPU."""
-
-    loss: torch.Tensor
-    gradients: Mapping[str, torch.Tensor]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Sum:
-    """A reduction under way."""
-
-    value: Any
-    size: float = 0.0
-    budgets: dict[str, float] = field(default_factory=lambda: dict.fromkeys(GRADES, 0.0))
-    overflows: bool = False
-
-
-def rules_of(case: Case, rounding_ulps: float) -> Rules:
-    """The rules of ``case``."""
-    out = FORMATS[case.dtype]
-    return Rules(out=out, u=out.accumulation.u, rounding_ulps=rounding_ulps)
 
 
 def judge(
@@ -114,14 +50,14 @@ def judge(
     """Compare ``result`` and ``gradients`` (by name, shaped as their tensors) with the truth of ``formula``."""
     rules, real = rules_of(case, rounding_ulps), oracle_dtype(case.dtype)
     tallies: dict[str, Tally] = {}
-    total = _Sum(value=real(0))
+    total = Sum(value=real(0))
     with np.errstate(all="ignore"):
         for block, entries in walk(case, inputs, rules):
             found = formula(entries)
             if result is not None and case.reduction == "none":
                 _add_result(tallies, rules, block, result, found, tuple(inputs.logits.shape))
             elif result is not None:
-                _accumulate(total, found, rules)
+                accumulate(total, found, rules)
             scale = upstream(case, inputs, block, real)
             for name, gradient in gradients.items():
                 _add_gradient(tallies, rules, block, (name, gradient), found, scale, float(denominator(case)))
@@ -150,56 +86,6 @@ def true_answer(case: Case, inputs: Inputs, formula: Formula, names: tuple[str, 
     return Truth(loss=_rounded(np.asarray(loss), case.dtype), gradients=made)
 
 
-def walk(case: Case, inputs: Inputs, rules: Rules) -> Iterator[tuple[Block, Entries]]:
-    """The entries of a case, block by block of rows."""
-    real = oracle_dtype(case.dtype)
-    weight = None if inputs.weight is None else to_numpy(inputs.weight, real).reshape(-1)
-    others = {name: to_numpy(tensor, real).reshape(-1) for name, tensor in inputs.others.items()}
-    for block in blocks(tuple(inputs.logits.shape)):
-        target = None if inputs.target is None else class_rows(inputs.target, block, real)
-        x = class_rows(inputs.logits, block, real)
-        yield block, Entries(case=case, rules=rules, x=x, target=target, weight=weight, others=others)
-
-
-def denominator(case: Case) -> int:
-    """What a sum over the entries is divided by."""
-    return {"mean": prod((case.batch, case.classes, *case.dims)), "batchmean": case.batch}.get(case.reduction, 1)
-
-
-def upstream(case: Case, inputs: Inputs, block: Block, real: Any) -> Array:
-    """G of each entry of ``block``: (rows, C), or () for a reduced loss."""
-    if case.reduction == "none":
-        return class_rows(inputs.grad_output, block, real)
-    return to_numpy(inputs.grad_output, real).reshape(()) / real(denominator(case))
-
-
-def size_of(values: Array) -> Array:
-    """|values| as float64."""
-    return np.abs(plain_float(values))
-
-
-def by_grade(*, standard: Array, tight: Array | None = None, relative: Array | None = None) -> Budgets:
-    """Budgets of which each contains the stricter ones."""
-    made: dict[str, Array] = {}
-    known: Array | None = None
-    for grade, budget in (("relative", relative), ("tight", tight), ("standard", standard)):
-        if budget is not None:
-            known = budget if known is None else np.maximum(known, budget)
-            made[grade] = known
-    return made
-
-
-def finished(budget: Array, size: Array, rules: Rules, scale: Array | float = 1.0) -> Array:
-    """``budget`` of entries of absolute value ``size`` with flush to zero and the final rounding."""
-    whole = budget + FLUSH * np.maximum(1.0, scale)
-    return whole + ulp(size + whole, rules.out, ulps=rules.rounding_ulps)
-
-
-def _subnormal(grade: str, rules: Rules) -> float:
-    """What two intermediates of a half kernel cost where they are subnormal, half a spacing each."""
-    return float(ulp(np.zeros(()), rules.out)) if grade == "standard" and rules.halves else 0.0
-
-
 def _locate(shape: tuple[int, ...], block: Block, at: int) -> tuple[int, ...]:
     row, column = divmod(at, shape[1])
     return full_index(shape, block.start + row, column)
@@ -221,7 +107,7 @@ def _add_result(
     )
     size = size_of(found.value)
     made = {
-        grade: partial(finished, budget + _subnormal(grade, rules), size, rules)
+        grade: partial(finished, budget + subnormal(grade, rules), size, rules)
         for grade, budget in found.budgets.items()
     }
     _tally(tallies, "loss", rules).add(truth, made, overflow=found.overflows)
@@ -236,12 +122,12 @@ def _add_gradient(
     truth, factor = derivative * scale, size_of(scale)
     size, own = size_of(truth), size_of(derivative)
     above = factor * below
-    subnormal = _subnormal("standard", rules) * np.maximum(1.0, above)
+    spacing = subnormal("standard", rules) * np.maximum(1.0, above)
     made = {}
     for grade, budget in budgets.items():
         error = factor * budget + 3.0 * rules.u * size
         if grade == "standard" and rules.halves:
-            error = error + ulp(np.broadcast_to(factor, own.shape), rules.out, ulps=0.5) * own + subnormal
+            error = error + ulp(np.broadcast_to(factor, own.shape), rules.out, ulps=0.5) * own + spacing
         made[grade] = partial(finished, error, size, rules, factor)
     compared = Comparison(
         truth=truth, found=class_rows(gradient, block, truth.dtype.type),
@@ -257,41 +143,34 @@ def _add_gradient(
     )
 
 
-def _accumulate(total: _Sum, found: Pointwise, rules: Rules) -> None:
-    size = size_of(found.value)
-    total.value = total.value + found.value.sum()
-    total.size += float(size.sum())
-    for grade in GRADES:
-        budget = next(found.budgets[one] for one in GRADES[GRADES.index(grade) :] if one in found.budgets)
-        stored = 0.0
-        if grade == "standard" and rules.halves:
-            stored = (ulp(size + budget, rules.out, ulps=0.5) + _subnormal(grade, rules)).sum()
-        total.budgets[grade] += float(budget.sum()) + float(stored)
-    stored_inf = rules.halves > 0 and bool((size > rules.out.largest).any())
-    total.overflows |= bool(np.any(found.overflows)) or stored_inf
-
-
-def _add_reduced(tallies: dict[str, Tally], rules: Rules, case: Case, result: torch.Tensor, total: _Sum) -> None:
-    count = prod((case.batch, case.classes, *case.dims))
-    depth = depth_of(count, case.regime)
-    below = np.float64(denominator(case))
-    truth = np.asarray(total.value / below).reshape(1)
+def _add_reduced(tallies: dict[str, Tally], rules: Rules, case: Case, result: torch.Tensor, total: Sum) -> None:
+    truth = reduced_value(case, total)
     size = size_of(truth)
-    made = {}
-    for grade, budget in total.budgets.items():
-        error = np.asarray((budget + (depth + 2.0) * rules.u * total.size) / below).reshape(1)
-        if grade == "standard" and case.reduction == "batchmean":
-            error = error + rules.halves * size  # the sum is stored before it is divided
-        made[grade] = partial(finished, error, size, rules)
+    budgets = reduced_budgets(case, total, rules)
+    made = {grade: partial(finished, budget, size, rules) for grade, budget in budgets.items()}
     compared = Comparison(truth=truth, found=to_numpy(result, truth.dtype.type).reshape(1), locate=lambda at: ())
     sums_in = rules.out if case.reduction == "batchmean" else rules.out.accumulation
     overflows = total.overflows or total.size > sums_in.largest
     _tally(tallies, "loss", rules).add(compared, made, overflow=overflows)
 
 
-def depth_of(count: int, regime: str) -> float:
-    """h of a sum of ``count`` terms."""
-    return min(count + 1.0, 8.0 * sqrt(count + 1.0)) if independent(regime) else count + 1.0
+def allowed_losses(case: Case, inputs: Inputs, formula: Formula, *, rounding_ulps: float = 0.5) -> Array:
+    """What ``standard`` allows of each loss that the case returns, flat float64, for finite inputs."""
+    rules, total = rules_of(case, rounding_ulps), Sum(value=oracle_dtype(case.dtype)(0))
+    parts: list[Array] = []
+    with np.errstate(all="ignore"):
+        for _, entries in walk(case, inputs, rules):
+            found = formula(entries)
+            if case.reduction == "none":
+                budget = found.budgets["standard"] + subnormal("standard", rules)
+                parts.append(finished(budget, size_of(found.value), rules))
+            else:
+                accumulate(total, found, rules)
+        if case.reduction != "none":
+            budget = reduced_budgets(case, total, rules)["standard"]
+            return finished(budget, size_of(reduced_value(case, total)), rules)
+    batch, classes, *dims = inputs.logits.shape
+    return np.moveaxis(np.concatenate(parts).reshape(batch, *dims, classes), -1, 1).reshape(-1)
 
 
 def _rounded(values: Array, dtype: str) -> torch.Tensor:

@@ -8,9 +8,12 @@ import torch
 
 from harness.core.case import Case
 from harness.inputs.build import Inputs
-from harness.losses.dense.pointwise import Truth, judge, true_answer
+from harness.losses.dense.entries import Truth
+from harness.losses.dense.pointwise import allowed_losses as allowed_of
+from harness.losses.dense.pointwise import judge, true_answer
 from harness.losses.kl_div.formula import formula
 from harness.numerics.evaluation import Evaluation
+from harness.numerics.formats import Array
 
 
 def evaluate(
@@ -24,3 +27,8 @@ def evaluate(
 def truth(case: Case, inputs: Inputs) -> Truth:
     """The oracle's answer, each value rounded once to the case's dtype."""
     return true_answer(case, inputs, formula, ("logits", "target"))
+
+
+def allowed_losses(case: Case, inputs: Inputs, *, rounding_ulps: float = 0.5) -> Array:
+    """What ``standard`` allows of each entry of the result, flat float64."""
+    return allowed_of(case, inputs, formula, rounding_ulps=rounding_ulps)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.losses.cross_entropy.grades import LOG_ERROR
-from harness.losses.dense.pointwise import Entries, Pointwise, by_grade, size_of
+from harness.losses.dense.entries import Entries, Pointwise, by_grade, size_of
 from harness.losses.sigmoid.formula import exp_error
 from harness.numerics.formats import Array
 

@@ -16,7 +16,7 @@ from harness.losses.cross_entropy.budget_loss import class_budget
 from harness.losses.cross_entropy.budget_softmax import softmax_error
 from harness.losses.cross_entropy.grades import EXP_ARGUMENT_ERROR, plain_float
 from harness.losses.dense.along import Found, Rows, grades
-from harness.losses.dense.pointwise import size_of
+from harness.losses.dense.entries import size_of
 from harness.numerics.formats import Array, ulp
 
 

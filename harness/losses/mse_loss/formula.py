@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.losses.dense.pointwise import Entries, Pointwise, by_grade, size_of
+from harness.losses.dense.entries import Entries, Pointwise, by_grade, size_of
 
 
 def formula(entries: Entries) -> Pointwise:

@@ -20,7 +20,7 @@ import torch
 
 from harness.core.case import Case
 from harness.inputs.build import Inputs
-from harness.losses.dense.pointwise import Rules, Truth, finished, rules_of, size_of
+from harness.losses.dense.entries import Rules, Truth, finished, rules_of, size_of
 from harness.numerics.blocks import blocks, class_rows, flat_rows, full_index, row_index, to_numpy
 from harness.numerics.evaluation import GRADES, Evaluation
 from harness.numerics.formats import FORMATS, Array, oracle_dtype, round_to, ulp
@@ -77,6 +77,16 @@ def truth(case: Case, inputs: Inputs) -> Truth:
     return Truth(loss=rounded.reshape(rows) if case.reduction == "none" else rounded, gradients={"logits": gradient})
 
 
+def allowed_losses(case: Case, inputs: Inputs, *, rounding_ulps: float = 0.5) -> Array:
+    """What ``standard`` allows of each loss that the case returns, flat float64; of an ignored row 0 exactly."""
+    problem, rules = _pose(case, inputs), rules_of(case, rounding_ulps)
+    size = size_of(problem.losses)
+    if case.reduction == "none":
+        return np.where(problem.kept, finished(rules.u * size, size, rules), 0.0)
+    total = np.asarray(problem.losses.sum() / problem.denominator).reshape(1)
+    return finished(_reduced_budget(problem, rules, "standard"), size_of(total), rules)
+
+
 def _pose(case: Case, inputs: Inputs) -> _Problem:
     real, shape = oracle_dtype(case.dtype), tuple(inputs.logits.shape)
     target = flat_rows(inputs.target, np.int64)
@@ -113,16 +123,18 @@ def _judge_loss(case: Case, problem: _Problem, rules: Rules, found: Array, tally
             tally("loss", region).add(compared, exact if region == "ignored" else made)
         return
     total = np.asarray(problem.losses.sum() / problem.denominator).reshape(1)
-    below = abs(float(problem.denominator))
-    made = {}
-    for grade in GRADES:
-        budget = (len(size) + 2.0 + problem.depth) * rules.u * size.sum() + rules.u * size.sum()
-        if grade == "standard" and rules.halves:
-            budget += ulp(size, rules.out, ulps=0.5).sum()
-        made[grade] = partial(finished, np.asarray(budget / below).reshape(1), size_of(total), rules)
+    made = {grade: partial(finished, _reduced_budget(problem, rules, grade), size_of(total), rules) for grade in GRADES}
     compared = Comparison(truth=total, found=found.reshape(1), locate=lambda at: ())
     overflows = rules.halves > 0 and bool((size > rules.out.largest).any())
     tally("loss", "loss").add(compared, made, overflow=overflows)
+
+
+def _reduced_budget(problem: _Problem, rules: Rules, grade: str) -> Array:
+    size = size_of(problem.losses)
+    budget = (len(size) + 2.0 + problem.depth) * rules.u * size.sum() + rules.u * size.sum()
+    if grade == "standard" and rules.halves:
+        budget += ulp(size, rules.out, ulps=0.5).sum()
+    return np.asarray(budget / abs(float(problem.denominator))).reshape(1)
 
 
 def _judge_gradient(

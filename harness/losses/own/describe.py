@@ -42,7 +42,8 @@ def family_of_own(own: OwnLoss) -> Family:
         memory=lambda case: case.elements * 8 * _ARRAYS * len(own.tensors),
         arguments=tuple(name for name, _ in own.tensors),
         tensor_options=(),
-        checks=CHECKS,
+        # nobody has said how a declared loss must change
+        checks=tuple(check for check in CHECKS if check != "relations"),
         output=_output(own),
         cells=cells,
     )

@@ -25,7 +25,7 @@ import torch
 from harness.core.case import Case
 from harness.inputs.build import Inputs
 from harness.losses.catalogue import family_of
-from harness.losses.dense.pointwise import Rules, Truth, finished, rules_of
+from harness.losses.dense.entries import Rules, Truth, finished, rules_of
 from harness.numerics.evaluation import Evaluation
 from harness.numerics.formats import FORMATS, Array, round_to
 from harness.numerics.tally import Comparison, Tally

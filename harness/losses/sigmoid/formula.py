@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.losses.cross_entropy.grades import EXP_ARGUMENT_ERROR, EXP_ERROR, FLUSH
-from harness.losses.dense.pointwise import Entries, Pointwise, by_grade, size_of
+from harness.losses.dense.entries import Entries, Pointwise, by_grade, size_of
 from harness.numerics.formats import Array, ulp
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from harness.losses.cross_entropy.budget_softmax import softmax_error
 from harness.losses.cross_entropy.grades import FLUSH, plain_float
 from harness.losses.dense.along import Found, Rows, grades
-from harness.losses.dense.pointwise import size_of
+from harness.losses.dense.entries import size_of
 from harness.numerics.formats import Array, ulp
 
 
