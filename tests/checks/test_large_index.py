@@ -56,7 +56,7 @@ def test_torch_passes():
 
 def only_wide(monkeypatch):
     case = Case(batch=4, classes=256, reduction="none", grad_output="random", options=(("index", "wide"),))
-    monkeypatch.setattr("tests.checks.judging.OWN_CASES", {"large_index": lambda anchor, thorough: [case]})
+    monkeypatch.setattr("tests.checks.judging.own_cases", lambda check, anchor, thorough: [case])
 
 
 def test_more_elements_than_32_bits_count_are_judged_at_their_last_rows(monkeypatch):
