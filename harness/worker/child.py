@@ -19,11 +19,21 @@ from typing import Any
 #: Sends one message to the parent.
 Say = Callable[[Mapping[str, Any]], None]
 
-#: Jobs of packages that stand above this one: name → module and function.
-UPPER_JOBS: Mapping[str, str] = MappingProxyType(
+#: Name of a job → module and function of (job, say). Found by name, inside the worker: the parent imports this module,
+#: and must import neither torch nor what stands above the worker in the layers.
+JOBS: Mapping[str, str] = MappingProxyType(
     {
-        "claims": "harness.claims.job:answer",
+        "describe": "harness.worker.describe:describe",
+        "device": "harness.worker.describe:describe_devices",
+        "judge": "harness.worker.judge:judge",
+        "observe": "harness.worker.observe:observe",
+        "capture": "harness.worker.capture:capture",
+        "blindness": "harness.worker.blindness:blindness",
+        "explain": "harness.worker.explain:explain",
+        "time": "harness.worker.timer:time_cell",
+        "machine": "harness.worker.machine:measure_machine",
         "fit": "harness.worker.fitting:probe_or_try",
+        "claims": "harness.claims.job:answer",
         "train": "harness.training.job:train",
         "train_reference": "harness.training.job:train_reference",
     }
@@ -55,46 +65,8 @@ def _serve(job: Mapping[str, Any], say: Say) -> None:
         kind = job["job"]
         if kind not in ("describe", "device", "machine"):
             _know_losses(job.get("loss_files", ()))
-        if kind == "describe":
-            from harness.worker.describe import describe
-
-            describe(job, say)
-        elif kind == "judge":
-            from harness.worker.judge import judge
-
-            judge(job, say)
-        elif kind == "observe":
-            from harness.worker.observe import observe
-
-            observe(job, say)
-        elif kind == "capture":
-            from harness.worker.capture import capture
-
-            capture(job, say)
-        elif kind == "blindness":
-            from harness.worker.blindness import blindness
-
-            blindness(job, say)
-        elif kind == "explain":
-            from harness.worker.explain import explain
-
-            explain(job, say)
-        elif kind == "time":
-            from harness.worker.timer import time_cell
-
-            time_cell(job, say)
-        elif kind == "machine":
-            from harness.worker.machine import measure_machine
-
-            measure_machine(job, say)
-        elif kind == "device":
-            from harness.worker.describe import describe_devices
-
-            describe_devices(say)
-        elif kind in UPPER_JOBS:
-            # what stands above the worker in the layers is found by name, inside the worker
-            module, _, function = UPPER_JOBS[kind].partition(":")
-            getattr(importlib.import_module(module), function)(job, say)
+        module, _, function = JOBS[kind].partition(":")
+        getattr(importlib.import_module(module), function)(job, say)
     except Exception as error:
         say({"internal": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()})
 

@@ -32,7 +32,7 @@ def describe(job: Mapping[str, Any], say: Say) -> None:
             say({"source": index, "implementations": found, "losses": [own_to_dict(o) for o in own_losses().values()]})
 
 
-def describe_devices(say: Say) -> None:
+def describe_devices(job: Mapping[str, Any], say: Say) -> None:
     """Send which devices torch sees here, with the facts that figures depend on."""
     import torch
 
