@@ -1,4 +1,4 @@
-"""Cross-entropy on the CPU in one pass over memory: by a C++ kernel, or by torch's operators on cache-sized pieces."""
+"""Cross-entropy on the CPU in one pass over memory: one C++ operator, or torch's operators on cache-sized pieces."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from harness import implementation
 
 from .autograd import HardCrossEntropy, SoftCrossEntropy
-from .native import compiler
+from .native import compiler, operator
 from .small import small_cross_entropy
 from .targets import Options
 
@@ -15,8 +15,8 @@ from .targets import Options
 SMALL = 1 << 16
 
 
-_BY_KERNEL = "C++ kernel, built by g++ at the first call"
-_BY_TORCH = "torch operators on cache-sized pieces: no g++ was found to build the C++ kernel"
+_BY_KERNEL = "C++ operator, built by g++ at the first call"
+_BY_TORCH = "torch operators on cache-sized pieces: no g++ was found to build the C++ operator"
 
 _DOC = """Cross-entropy on the CPU that reads the logits once and writes the gradient once: {how}.
 
@@ -25,7 +25,7 @@ the dtype of ``logits``. With index targets and a scalar loss the gradient is ma
 class without target mass costs nothing even where its logit is −inf, and an ignored row has a gradient of 0 even where
 its logits are NaN.
 
-The C++ kernel serves (N, C) logits in float32 and bfloat16 with index targets and no smoothing; the rest is computed
+The C++ operator serves (N, C) logits in float32 and bfloat16 with index targets and no smoothing; the rest is computed
 by torch's operators, one piece of rows after another.
 
 Args:
@@ -43,7 +43,7 @@ Returns:
 Raises:
     IndexError: an index target outside [0, C) that is not ``ignore_index``.
     RuntimeError: tensors that are not on the CPU, a target dtype that torch refuses, ``ignore_index`` ≥ 0 with
-        probability targets, a gradient of ``weight`` with index targets, or a kernel that cannot be built.
+        probability targets, a gradient of ``weight`` with index targets, or an operator that cannot be built.
     ValueError: shapes or options that have no meaning.
 """
 
@@ -59,10 +59,12 @@ def fused_cpu_cross_entropy(
     label_smoothing: float = 0.0,
 ) -> torch.Tensor:
     """Replaced below: the first line says what computes here."""
-    options = Options(
-        ignore_index=ignore_index, reduction=reduction, label_smoothing=float(label_smoothing),
-        native=compiler() is not None,
-    )  # fmt: skip
+    serve = operator()
+    if serve is not None:
+        loss = serve(logits, target, weight, ignore_index, reduction, label_smoothing)
+        if loss is not None:
+            return loss
+    options = Options(ignore_index=ignore_index, reduction=reduction, label_smoothing=float(label_smoothing))
     return _cross_entropy(logits, target, weight, options)
 
 
@@ -83,9 +85,7 @@ def fused_cpu_torch_cross_entropy(
 
     Arguments, results and errors are those of `fused_cpu`.
     """
-    options = Options(
-        ignore_index=ignore_index, reduction=reduction, label_smoothing=float(label_smoothing), native=False
-    )
+    options = Options(ignore_index=ignore_index, reduction=reduction, label_smoothing=float(label_smoothing))
     return _cross_entropy(logits, target, weight, options)
 
 

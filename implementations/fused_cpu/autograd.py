@@ -7,9 +7,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from . import hard, native, soft
+from . import hard, soft
 from .pieces import as_rows, per_row
-from .targets import IndexTargets, Options, index_targets
+from .targets import Options, index_targets
 
 
 def arithmetic(dtype: torch.dtype) -> torch.dtype:
@@ -93,18 +93,8 @@ def _hard(
     logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None, options: Options
 ) -> hard.HardProblem:
     rows, dtype = as_rows(logits), arithmetic(logits.dtype)
-    targets = _counting(target, rows, options) if weight is None else None
-    if targets is None:
-        targets = index_targets(per_row(target, rows), weight, rows.shape[1], options.ignore_index, dtype)
+    targets = index_targets(per_row(target, rows), weight, rows.shape[1], options.ignore_index, dtype)
     return hard.HardProblem(logits=logits, rows=rows, targets=targets, weight=weight, options=options, dtype=dtype)
-
-
-def _counting(target: torch.Tensor, rows: torch.Tensor, options: Options) -> IndexTargets | None:
-    """Targets that all count, told in one pass instead of torch's five; None where they have to be looked at closer."""
-    plain = options.native and native.serves(rows) and target.dtype is torch.int64 and target.is_contiguous()
-    if plain and native.every_target_counts(target, rows.shape[1], options.ignore_index):
-        return IndexTargets(index=per_row(target, rows), row_weight=None, counted=None)
-    return None
 
 
 class SoftCrossEntropy(torch.autograd.Function):

@@ -21,9 +21,9 @@ template <typename Type> INLINE void turn_back(const Call &call, int64_t first, 
     for (int64_t i = 0; i < call.classes * LANES; i += LANES) Type::store(gradient + i, *(floats *)(run + i));
 }
 
-// What exponentials are multiplied with, and the gradient of the target itself.
+// What exponentials are multiplied with, the gradient of the target itself, and the loss.
 struct Finished {
-    floats factor, at_target;
+    floats factor, at_target, loss;
 };
 
 // What the exponentials of the other classes, of the target, and the maxima give.
@@ -32,22 +32,26 @@ INLINE Finished finish(const Call &call, int64_t first, floats others, floats at
     Finished found = {};
     for (int lane = 0; lane < LANES; lane++) {
         int64_t row = first + lane;
-        bool counted = !call.counted || call.counted[row];
+        if (!counts(call, row)) continue;
         double total = (double)others[lane] + (double)at_target[lane];
         float loss = x_t[lane] == top[lane] ? log1pf(others[lane]) : logf((float)total) + (top[lane] - x_t[lane]);
-        call.loss[row] = !counted ? 0.0f : weighted(call, row, std::isinf(top[lane]) ? NAN : loss);
+        found.loss[lane] = weighted(call, row, std::isinf(top[lane]) ? NAN : loss);
         if (!GRADIENT) continue;
-        double factor = (counted ? scale_of(call, row) : 0.0) / total;
+        double factor = scale_of(call, row) / total;
         found.factor[lane] = (float)factor;
         found.at_target[lane] = (float)(-(double)others[lane] * factor);
     }
     return found;
 }
 
-template <typename Type, bool GRADIENT> INLINE void sixteen_rows(const Call &call, int64_t first) {
+// The losses of sixteen rows; their gradients are written where they are wanted.
+template <typename Type, bool GRADIENT> INLINE floats sixteen_rows(const Call &call, int64_t first) {
     floats tile[FEW], top = all(-INFINITY), others = {}, at_target = {}, x_t = {};
-    ints target;
-    for (int lane = 0; lane < LANES; lane++) target[lane] = (int32_t)call.target[first + lane];
+    ints target, uncounted;
+    for (int lane = 0; lane < LANES; lane++) {
+        target[lane] = (int32_t)call.target[first + lane];
+        uncounted[lane] = counts(call, first + lane) ? 0 : -1;
+    }
     turn<Type>(call, first, tile);
     for (int64_t c = 0; c < call.classes; c++) top = larger(tile[c], top);
     for (int64_t c = 0; c < call.classes; c++) {
@@ -59,13 +63,11 @@ template <typename Type, bool GRADIENT> INLINE void sixteen_rows(const Call &cal
         tile[c] = p;
     }
     Finished finished = finish<GRADIENT>(call, first, others, at_target, top, x_t);
-    if (!GRADIENT) return;
-    ints uncounted = {};
-    if (call.counted)
-        for (int lane = 0; lane < LANES; lane++) uncounted[lane] = call.counted[first + lane] ? 0 : -1;
+    if (!GRADIENT) return finished.loss;
     for (int64_t c = 0; c < call.classes; c++) {
         floats g = target == (int32_t)c ? finished.at_target : tile[c] * finished.factor;
         tile[c] = uncounted ? floats{} : g;
     }
     turn_back<Type>(call, first, tile);
+    return finished.loss;
 }

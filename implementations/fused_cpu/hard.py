@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from . import kernels, native
+from . import kernels
 from .memory import empty_result
 from .pieces import Piece, as_rows, pieces
 from .targets import IndexTargets, Options
@@ -48,9 +48,6 @@ def run(
             included; None where no gradient is wanted.
     """
     rows, targets = problem.rows, problem.targets
-    if problem.options.native and not problem.smooth and rows.numel() and native.serves(rows):
-        kernel_losses, made = native.run(rows, targets.index, targets.counted, targets.row_weight, scale)
-        return kernel_losses, None if made is None else made.view(problem.logits.shape)
     found = torch.empty(targets.index.shape, dtype=problem.dtype) if losses else None
     gradient = empty_result(problem.logits.shape, problem.logits.dtype) if scale is not None else None
     out = None if gradient is None else _output(gradient, rows)

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "kernel.h"
 #include "vectors.h"
 
 // Logits between two looks at the running maximum: 8 KiB of float32, read again from the nearest cache.
@@ -9,35 +10,25 @@ constexpr int64_t BLOCK = 2048;
 // Up to this many classes, lanes hold sixteen rows; above, sixteen classes of one row.
 constexpr int64_t FEW = 32;
 
-struct Call {
-    const void *logits;        // (rows, classes), entries of a row beside one another
-    void *gradient;            // (rows, classes), contiguous; null where none is wanted
-    const int64_t *target;     // (rows,), in range; anything where not counted
-    const uint8_t *counted;    // (rows,), 0 where ignored; null where all count
-    const float *row_weight;   // (rows,), weight of each row; null where all are 1
-    const float *row_scale;    // (rows,), upstream gradient of each row; null where all are `scale`
-    float *loss;               // (rows,)
-    int64_t rows, classes, stride;
-    double scale;
-    int32_t threads, bfloat16;
-};
-
 struct Scratch {
     float *exponentials;  // (classes,) padded to whole vectors, where the gradient cannot hold them
     float *maxima;        // of each block
 };
 
+// Whether the row's target counts.
+INLINE bool counts(const Call &call, int64_t row) { return call.target[row] != call.ignore_index; }
+
 // What a row's loss and gradient are multiplied with; the loss of a weight of 0 is 0 even where it is infinite.
 INLINE float weighted(const Call &call, int64_t row, float loss) {
-    if (!call.row_weight) return loss;
-    float weight = call.row_weight[row];
+    if (!call.weight) return loss;
+    float weight = call.weight[call.target[row]];
     return weight == 0.0f && std::isinf(loss) ? 0.0f : weight * loss;
 }
 
 // In double: where p_t is small the target's gradient is −scale, and the budget has no room for several roundings.
 INLINE double scale_of(const Call &call, int64_t row) {
     double scale = call.row_scale ? call.row_scale[row] : call.scale;
-    return call.row_weight ? scale * call.row_weight[row] : scale;
+    return call.weight ? scale * call.weight[call.target[row]] : scale;
 }
 
 template <typename Type> INLINE float largest_of(const typename Type::entry *x, int64_t count) {
@@ -158,15 +149,15 @@ INLINE void add_block(
     if (target >= 0 && target < count) sums.at_target = found;
 }
 
-template <typename Type, bool GRADIENT> INLINE void one_row(const Call &call, int64_t row, const Scratch &scratch) {
+// The loss of a row; its gradient is written where one is wanted.
+template <typename Type, bool GRADIENT> INLINE float one_row(const Call &call, int64_t row, const Scratch &scratch) {
     typedef typename Type::entry entry;
     const entry *x = (const entry *)call.logits + row * call.stride;
     entry *gradient = GRADIENT ? (entry *)call.gradient + row * call.classes : nullptr;
     int64_t target = call.target[row];
-    if (call.counted && !call.counted[row]) {
-        call.loss[row] = 0.0f;
+    if (!counts(call, row)) {
         if (GRADIENT) memset(gradient, 0, call.classes * sizeof(entry));
-        return;
+        return 0.0f;
     }
     // a float32 gradient holds the exponentials itself
     float *kept = sizeof(entry) == sizeof(float) && GRADIENT ? (float *)gradient : scratch.exponentials;
@@ -180,46 +171,62 @@ template <typename Type, bool GRADIENT> INLINE void one_row(const Call &call, in
     float x_t = Type::one(x[target]), top = sums.top;
     // with the target on top its exponential is 1, and log1p keeps the digits of a loss near 0
     float loss = x_t == top ? log1pf((float)sums.others) : logf((float)total) + (top - x_t);
-    call.loss[row] = weighted(call, row, std::isinf(top) ? NAN : loss);
-    if (!GRADIENT) return;
+    loss = weighted(call, row, std::isinf(top) ? NAN : loss);
+    if (!GRADIENT) return loss;
     double scale = scale_of(call, row);
     scale_row<Type>(gradient, kept, scratch.maxima, call.classes, top, (float)(scale / total));
     store_some<Type>(gradient + target, 1, all((float)(-sums.others / total * scale)));
+    return loss;
 }
 
 #include "few_classes.h"
 
-template <typename Type, bool GRADIENT> static void all_rows(const Call &call) {
+// Rows in sixteens, from group `first` until `last`.
+template <typename Type, bool GRADIENT> static void some_groups(const Call &call, int64_t first, int64_t last) {
     int64_t vectors = (call.classes + LANES - 1) / LANES * LANES, blocks = call.classes / BLOCK + 1;
-    bool few = call.classes <= FEW;
-#pragma omp parallel num_threads(call.threads) if (call.threads > 1)
-    {
-        // a page more than asked: rows of 2ⁿ bytes would share cache sets with the logits
-        float *memory = (float *)malloc((vectors + blocks + 1024) * sizeof(float));
-        Scratch scratch = {memory, memory + vectors};
-#pragma omp for schedule(static)
-        for (int64_t group = 0; group < (call.rows + LANES - 1) / LANES; group++) {
-            int64_t first = group * LANES, last = std::min(first + LANES, call.rows);
-            if (few && last - first == LANES)
-                sixteen_rows<Type, GRADIENT>(call, first);
-            else
-                for (int64_t row = first; row < last; row++) one_row<Type, GRADIENT>(call, row, scratch);
-        }
-        free(memory);
+    // a page more than asked: rows of 2ⁿ bytes would share cache sets with the logits
+    float *memory = (float *)malloc((vectors + blocks + 1024) * sizeof(float));
+    Scratch scratch = {memory, memory + vectors};
+    for (int64_t group = first; group < last; group++) {
+        int64_t row = group * LANES, rows = std::min<int64_t>(LANES, call.rows - row);
+        floats losses = {};
+        if (call.classes <= FEW && rows == LANES)
+            losses = sixteen_rows<Type, GRADIENT>(call, row);
+        else
+            for (int64_t i = 0; i < rows; i++) losses[i] = one_row<Type, GRADIENT>(call, row + i, scratch);
+        if (call.loss) memcpy(call.loss + row, &losses, rows * sizeof(float));
+        call.sums[group] = wide_sum(losses);
     }
+    free(memory);
 }
 
-extern "C" void cross_entropy_rows(const Call *call) {
-    if (call->bfloat16)
-        call->gradient ? all_rows<BFloat16, true>(*call) : all_rows<BFloat16, false>(*call);
+template <typename Type, bool GRADIENT> static void all_groups(const Call &call) {
+    int64_t groups = (call.rows + LANES - 1) / LANES;
+    if (call.threads < 2) return some_groups<Type, GRADIENT>(call, 0, groups);
+#pragma omp parallel for num_threads(call.threads) schedule(static)
+    for (int64_t part = 0; part < call.threads; part++)
+        some_groups<Type, GRADIENT>(call, groups * part / call.threads, groups * (part + 1) / call.threads);
+}
+
+void cross_entropy_rows(const Call &call) {
+    if (call.bfloat16)
+        call.gradient ? all_groups<BFloat16, true>(call) : all_groups<BFloat16, false>(call);
     else
-        call->gradient ? all_rows<Float32, true>(*call) : all_rows<Float32, false>(*call);
+        call.gradient ? all_groups<Float32, true>(call) : all_groups<Float32, false>(call);
 }
 
-// Whether every target is a class and none is ignored: the common case, which then needs no mask.
-extern "C" int32_t every_target_counts(const int64_t *target, int64_t rows, int64_t classes, int64_t ignore_index) {
-    int64_t amiss = 0;
-    for (int64_t row = 0; row < rows; row++)
-        amiss |= ((uint64_t)target[row] >= (uint64_t)classes) | (target[row] == ignore_index);
-    return !amiss;
+Targets look_at(const int64_t *target, const float *weight, int64_t rows, int64_t classes, int64_t ignore_index) {
+    int64_t amiss = 0, ignored = 0;
+    for (int64_t row = 0; row < rows; row++) {
+        bool none = target[row] == ignore_index;
+        amiss |= ((uint64_t)target[row] >= (uint64_t)classes) & !none;
+        ignored += none;
+    }
+    if (amiss)
+        for (int64_t row = 0; row < rows; row++)
+            if (target[row] != ignore_index && (uint64_t)target[row] >= (uint64_t)classes) return {0.0, row};
+    if (!weight) return {(double)(rows - ignored), -1};
+    double total = 0.0;
+    for (int64_t row = 0; row < rows; row++) total += target[row] == ignore_index ? 0.0f : weight[target[row]];
+    return {total, -1};
 }

@@ -1,38 +1,35 @@
-"""The C++ kernel: found or built once for this processor, loaded, and called on the memory of tensors."""
+"""The C++ operator: found or built once for this processor, compiler and torch, and loaded into ``torch.ops``."""
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import platform
 import shutil
 import subprocess
 import tempfile
-from functools import cache
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 
-from .memory import empty_result
-
-_SOURCES = ("kernel.cpp", "few_classes.h", "vectors.h")
+_SOURCES = ("kernel.cpp", "few_classes.h", "vectors.h", "operator.cpp", "serves.h", "kernel.h")
+_COMMON = ("-std=c++20", "-fPIC")
 #: No -ffast-math: NaN and infinities must come through. Without traps and errno the loops still become vectors.
-_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math",
-          "-ffp-contract=fast", "-fPIC")  # fmt: skip
-_SECONDS = 120.0
+_KERNEL_FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
+#: torch's headers are most of the build, the fewer of them the shorter.
+_OPERATOR_FLAGS = (
+    "-O2", "-DAT_PER_OPERATOR_HEADERS", f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}"
+)  # fmt: skip
+_TORCH = Path(torch.__file__).parent
+_SECONDS = 240.0
 
+#: ``(logits, target, weight, ignore_index, reduction, label_smoothing)`` → the loss; None for a call it does not serve.
+Operator = Callable[..., torch.Tensor | None]
 
-class _Call(ctypes.Structure):
-    """``struct Call`` of kernel.cpp."""
-
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in (
-            "logits", "gradient", "target", "counted", "row_weight", "row_scale", "loss")),
-        *((name, ctypes.c_int64) for name in ("rows", "classes", "stride")),
-        ("scale", ctypes.c_double),
-        *((name, ctypes.c_int32) for name in ("threads", "bfloat16")),
-    )  # fmt: skip
+#: The operator, once loaded. No functools.cache, which torch.compile looks behind, to find a compiler being called.
+_LOADED: list[Operator] = []
 
 
 def compiler() -> str | None:
@@ -45,105 +42,72 @@ def compiler() -> str | None:
     return shutil.which(os.environ.get("CXX", "g++"))
 
 
-def serves(rows: torch.Tensor) -> bool:
-    """Whether the kernel takes such logits: (N, C), float32 or bfloat16, the entries of a row beside one another."""
-    return (
-        rows.dim() == 2
-        and rows.dtype in (torch.float32, torch.bfloat16)
-        and (rows.stride(1) == 1 or rows.shape[1] == 1)
-        and rows.shape[1] < 2**31
-    )
-
-
-def run(
-    rows: torch.Tensor,
-    index: torch.Tensor,
-    counted: torch.Tensor | None,
-    row_weight: torch.Tensor | None,
-    scale: torch.Tensor | float | None,
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Losses (N,) in float32, weighted and 0 where ignored; and the gradient, shaped and typed like ``rows``.
-
-    Args:
-        rows: logits, (N, C), such as `serves` accepts.
-        index: (N,) int64, each within [0, C) where counted.
-        counted: (N,) bool; None where every row counts.
-        row_weight: (N,) float32; None where every weight is 1.
-        scale: what gradients are multiplied with beside their weights, a number or (N,) float32; None for no gradient.
+def operator() -> Operator | None:
+    """The operator, built if need be; None where there is no compiler.
 
     Raises:
-        RuntimeError: the kernel cannot be built here; the message has the compiler's own.
+        RuntimeError: the operator cannot be built here; the message has the compiler's own.
     """
-    losses = torch.empty(rows.shape[0], dtype=torch.float32)
-    gradient = None if scale is None else empty_result(rows.shape, rows.dtype)
-    # held by these names until the kernel is done
-    index, counted, row_weight = index.contiguous(), _flat(counted), _flat(row_weight)
-    row_scale = _flat(scale) if isinstance(scale, torch.Tensor) else None
-    call = _Call(
-        logits=rows.data_ptr(), gradient=_address(gradient), target=index.data_ptr(), counted=_address(counted),
-        row_weight=_address(row_weight), row_scale=_address(row_scale), loss=losses.data_ptr(), rows=rows.shape[0],
-        classes=rows.shape[1], stride=rows.stride(0), scale=scale if isinstance(scale, float) else 1.0,
-        threads=torch.get_num_threads(), bfloat16=int(rows.dtype == torch.bfloat16),
-    )  # fmt: skip
-    _kernel().cross_entropy_rows(ctypes.byref(call))
-    return losses, gradient
+    if not _LOADED:
+        program = compiler()
+        if program is None:
+            return None
+        _LOADED.append(_load(program))
+    return _LOADED[0]
 
 
-def every_target_counts(target: torch.Tensor, classes: int, ignore_index: int) -> bool:
-    """Whether each entry of ``target``, contiguous int64, is a class and none is ``ignore_index``."""
-    return bool(_kernel().every_target_counts(target.data_ptr(), target.numel(), classes, ignore_index))
+def _load(program: str) -> Operator:
+    key = _key(program)
+    # named after all it was made from: a process may load several builds, and torch refuses a name twice
+    name = f"fused_cpu_{key}"
+    if not hasattr(getattr(torch.ops, name), "cross_entropy"):
+        library = _folder() / f"{name}.so"
+        if not library.exists():
+            _build(program, name, library)
+        torch.ops.load_library(str(library))
+    return getattr(torch.ops, name).cross_entropy.default
 
 
-def _flat(tensor: torch.Tensor | None) -> torch.Tensor | None:
-    return None if tensor is None else tensor.contiguous()
+def _key(program: str) -> str:
+    """Of all that a library is made from: sources, flags, compiler, processor and torch."""
+    sources = (Path(__file__).with_name(name).read_text() for name in _SOURCES)
+    told = (*sources, *_COMMON, *_KERNEL_FLAGS, *_OPERATOR_FLAGS, _answer(program, "--version"), _processor(),
+            torch.__version__, str(torch.version.git_version))  # fmt: skip
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
 
-def _address(tensor: torch.Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
-
-
-@cache
-def _kernel() -> ctypes.CDLL:
-    library = ctypes.CDLL(str(_built()))
-    library.cross_entropy_rows.argtypes = (ctypes.POINTER(_Call),)
-    library.cross_entropy_rows.restype = None
-    library.every_target_counts.argtypes = (ctypes.c_void_p, *(ctypes.c_int64,) * 3)
-    library.every_target_counts.restype = ctypes.c_int32
-    return library
-
-
-def _built() -> Path:
-    """The shared library for these sources, flags, compiler and processor, built if it is not there yet."""
-    program = compiler()
-    if program is None:
-        raise RuntimeError("fused_cpu asked for its C++ kernel and found no g++; install one, or use fused_cpu_torch")
-    sources = [Path(__file__).with_name(name) for name in _SOURCES]
-    told = "\n".join((*(path.read_text() for path in sources), *_FLAGS, _answer(program, "--version"), _processor()))
-    library = _folder() / f"cross_entropy_{hashlib.sha256(told.encode()).hexdigest()[:16]}.so"
-    if not library.exists():
-        _build(program, sources[0], library)
-    return library
-
-
-def _build(program: str, source: Path, library: Path) -> None:
+def _build(program: str, name: str, library: Path) -> None:
+    here = Path(__file__).parent
     # built aside and renamed: several processes may build at once, and none may load half a file
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        built = Path(folder, "kernel.o"), Path(folder, "kernel.so")
-        _answer(program, *_FLAGS, "-c", str(source), "-o", str(built[0]))
+        kernel, operators, built = (str(Path(folder, file)) for file in ("kernel.o", "operator.o", "built.so"))
+        torch_flags = ("-isystem", str(_TORCH / "include"), f"-DFUSED_CPU={name}")
+        with ThreadPoolExecutor(2) as pool:
+            jobs = [
+                pool.submit(_answer, program, *_COMMON, *_KERNEL_FLAGS, "-c", str(here / "kernel.cpp"), "-o", kernel),
+                pool.submit(_answer, program, *_COMMON, *_OPERATOR_FLAGS, *torch_flags,
+                            "-c", str(here / "operator.cpp"), "-o", operators),
+            ]  # fmt: skip
+        for job in jobs:
+            job.result()
         # linked without -fopenmp: its symbols are then those of the runtime torch has loaded, not of a second pool
-        _answer(program, "-shared", str(built[0]), "-o", str(built[1]))
-        built[1].replace(library)
+        torch_libraries = (f"-L{_TORCH / 'lib'}", "-ltorch_cpu", "-lc10")
+        _answer(program, "-shared", kernel, operators, "-o", built, *torch_libraries)
+        Path(built).replace(library)
 
 
 def _folder() -> Path:
     """A folder of this user's alone for built kernels: ``LOSS_HARNESS_CACHE``, else one among temporary files.
 
     Raises:
-        RuntimeError: the folder belongs to somebody else, whose library would be run.
+        RuntimeError: the folder cannot be made or belongs to somebody else, whose library would be run.
     """
     chosen = os.environ.get("LOSS_HARNESS_CACHE")
     folder = Path(chosen) if chosen else Path(tempfile.gettempdir(), f"loss_harness_{os.getuid()}")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise RuntimeError(f"fused_cpu has no folder to build in: {error}; set LOSS_HARNESS_CACHE to one") from error
     if folder.stat().st_uid != os.getuid():
         raise RuntimeError(f"{folder} belongs to another user; set LOSS_HARNESS_CACHE to a folder of your own")
     return folder

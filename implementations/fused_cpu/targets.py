@@ -14,8 +14,6 @@ class Options:
     ignore_index: int
     reduction: str
     label_smoothing: float
-    #: whether the C++ kernel computes what it serves.
-    native: bool
 
     @property
     def keep(self) -> float:

@@ -38,6 +38,15 @@ INLINE float sum(floats v) {
     return v[0];
 }
 
+// in double, whose range no sum of float32 leaves
+INLINE double wide_sum(floats v) {
+    typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
+    typedef double wide __attribute__((vector_size(64)));
+    const eight *part = (const eight *)&v;
+    wide w = __builtin_convertvector(part[0], wide) + __builtin_convertvector(part[1], wide);
+    return ((w[0] + w[4]) + (w[1] + w[5])) + ((w[2] + w[6]) + (w[3] + w[7]));
+}
+
 // p · 2ⁿ for n down to −150, by gradual underflow
 INLINE floats scaled(floats p, floats k, floats shifted) {
 #ifdef __AVX512F__

@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parents[2]
 _PARTS = ("harness", "implementations", "suites", "results/baselines", "pyproject.toml")
 _ENTRY = Path("implementations/fused_cpu/__init__.py")
-_SIGNATURE, _FIRST = "def fused_cpu_cross_entropy(", "    options = Options("
+_SIGNATURE, _FIRST = "def fused_cpu_cross_entropy(", "    serve = operator("
 #: What is planted → lines put in front of the entry point's own work; {share} of the rows are worked on once more.
 _SLOWER = """
     _extra = logits.detach()[: max(1, int({share} * logits.shape[0]))]

@@ -3,70 +3,20 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 
-from harness.registry.load import load_source
-from harness.registry.sources import parse_reference
+from tests.implementations.fused_cpu_tools import FOLDER, NAMES, answer, assert_close, load, made, module, truth
 
-FOLDER = Path(__file__).parents[2] / "implementations"
-NAMES = ("fused_cpu", "fused_cpu_torch")
 #: Rows of one vector, of less, of several with a rest; of more than one block; sixteen at a time with some left over.
 SHAPES = [(3, 2), (37, 10), (70, 32), (33, 41), (20, 100), (5, 2048), (4, 2053), (3, 5000)]
-
-
-@cache
-def load():
-    return {
-        description.name: call for description, call in load_source(parse_reference(str(FOLDER / "fused_cpu"), FOLDER))
-    }
-
-
-def module(name):
-    """A module of the package, by name, as the loaded functions see it."""
-    names = load()["fused_cpu"].__globals__
-    return {"package": names, "native": names["compiler"].__globals__}[name]
 
 
 @pytest.fixture(autouse=True)
 def no_short_cut(monkeypatch):
     """Small problems too go the way of large ones."""
     monkeypatch.setitem(module("package"), "SMALL", 0)
-
-
-def made(shape, dtype=torch.float32, *, ignored=True, spread=4.0, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    logits = (spread * torch.randn(shape, generator=generator, dtype=torch.float64)).to(dtype)
-    target = torch.randint(shape[1], (shape[0], *shape[2:]), generator=generator)
-    if ignored:
-        target[::4] = -100
-    return logits.requires_grad_(), target
-
-
-def answer(function, logits, target, upstream=None, **options):
-    loss = function(logits, target, **options)
-    return loss, *torch.autograd.grad(loss, logits, upstream)
-
-
-def truth(logits, target, upstream=None, **options):
-    if options.get("weight") is not None:
-        options = {**options, "weight": options["weight"].double()}
-    wide = logits.detach().double().requires_grad_()
-    return answer(F.cross_entropy, wide, target, None if upstream is None else upstream.double(), **options)
-
-
-def assert_close(found, expected, dtype):
-    """Each entry within (2 d + 4) roundings of itself, d ≤ 40 being what it lies below its row's largest logit."""
-    relative = {torch.float64: 2e-14, torch.float32: 5e-6, torch.bfloat16: 2**-7, torch.float16: 2**-10}[dtype]
-    for ours, theirs in zip(found, expected, strict=True):
-        assert ours.shape == theirs.shape
-        assert ours.dtype == dtype
-        tiny = torch.finfo(dtype).smallest_normal if dtype != torch.float64 else 1e-40
-        torch.testing.assert_close(ours.double(), theirs, rtol=relative, atol=tiny)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -185,29 +135,47 @@ def test_one_thread_and_several_give_the_same_bits():
 def test_the_plain_vectors_of_other_processors_agree(tmp_path, monkeypatch):
     """Without AVX-512 the same sources take other branches: built for the least x86-64 and compared."""
     native = module("native")
-    flags = tuple("-march=x86-64" if flag == "-march=native" else flag for flag in native["_FLAGS"])
-    monkeypatch.setitem(native, "_FLAGS", flags)
+    flags = tuple("-march=x86-64" if flag == "-march=native" else flag for flag in native["_KERNEL_FLAGS"])
+    monkeypatch.setitem(native, "_KERNEL_FLAGS", flags)
+    monkeypatch.setitem(native, "_LOADED", [])
     monkeypatch.setenv("LOSS_HARNESS_CACHE", str(tmp_path))
-    native["_kernel"].cache_clear()
-    try:
-        for dtype in (torch.float32, torch.bfloat16):
-            logits, target = made((37, 2053), dtype)
+    for dtype in (torch.float32, torch.bfloat16):
+        for shape in ((37, 10), (37, 2053)):
+            logits, target = made(shape, dtype)
             assert_close(answer(load()["fused_cpu"], logits, target), truth(logits, target), dtype)
-    finally:
-        native["_kernel"].cache_clear()
     assert [path.suffix for path in tmp_path.iterdir()] == [".so"]
 
 
 def test_a_kernel_that_cannot_be_built_says_what_the_compiler_said(tmp_path, monkeypatch):
     native = module("native")
-    monkeypatch.setitem(native, "_FLAGS", ("--no-such-flag",))
+    monkeypatch.setitem(native, "_KERNEL_FLAGS", ("--no-such-flag",))
+    monkeypatch.setitem(native, "_OPERATOR_FLAGS", ("--no-such-flag",))
+    monkeypatch.setitem(native, "_LOADED", [])
     monkeypatch.setenv("LOSS_HARNESS_CACHE", str(tmp_path))
-    native["_kernel"].cache_clear()
-    try:
-        with pytest.raises(RuntimeError, match=r"cannot build its kernel with .*no-such-flag"):
-            load()["fused_cpu"](*made((20, 9)))
-    finally:
-        native["_kernel"].cache_clear()
+    with pytest.raises(RuntimeError, match=r"cannot build its kernel with .*no-such-flag"):
+        load()["fused_cpu"](*made((20, 9)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_what_to_set(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    # a build that is not loaded yet
+    monkeypatch.setitem(module("native"), "_KERNEL_FLAGS", ("-DANOTHER",))
+    monkeypatch.setitem(module("native"), "_LOADED", [])
+    monkeypatch.setenv("LOSS_HARNESS_CACHE", str(tmp_path / "file" / "below"))
+    with pytest.raises(RuntimeError, match=r"no folder to build in: .*below.*; set LOSS_HARNESS_CACHE"):
+        load()["fused_cpu"](*made((20, 9)))
+
+
+def test_another_torch_or_other_flags_are_another_build(monkeypatch):
+    native = module("native")
+    keys = {native["_key"]("g++")}
+    monkeypatch.setattr(torch, "__version__", "2.11.0")
+    keys.add(native["_key"]("g++"))
+    for flags in ("_KERNEL_FLAGS", "_OPERATOR_FLAGS"):
+        monkeypatch.setitem(native, flags, ("-O1",))
+        keys.add(native["_key"]("g++"))
+    assert len(keys) == 4
 
 
 def test_without_a_compiler_torch_operators_serve_and_the_description_says_so(monkeypatch):
@@ -215,7 +183,7 @@ def test_without_a_compiler_torch_operators_serve_and_the_description_says_so(mo
     assert (
         package["fused_cpu_cross_entropy"]
         .__doc__.splitlines()[0]
-        .endswith("C++ kernel, built by g++ at the first call.")
+        .endswith("C++ operator, built by g++ at the first call.")
     )
     program = """
 import sys, torch
