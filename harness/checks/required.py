@@ -12,6 +12,9 @@ from harness.checks.probe import Probe, attempt, gradients_of, leaf
 from harness.core.outcome import Verdict
 from harness.losses.catalogue import family_of
 
+#: Ways to call that leave nothing to differentiate, the last by inputs that do not require grad.
+MODES = ("no_grad", "inference_mode", "nothing_required")
+
 
 def required_gradients(probe: Probe) -> Iterator[Verdict]:
     """One verdict on each non-empty subset of the inputs that torch can differentiate, and one on each way to none."""
@@ -21,9 +24,8 @@ def required_gradients(probe: Probe) -> Iterator[Verdict]:
     found = {subset: _answer(probe, subset) for subset in every if subset != ("logits",)}
     for subset, answer in found.items():
         yield _verdict(probe, subset, answer, found)
-    yield _without(probe, "no_grad")
-    yield _without(probe, "inference_mode")
-    yield _without(probe, "nothing_required")
+    for mode in MODES:
+        yield _without(probe, mode)
 
 
 Subset = tuple[str, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,10 +38,13 @@ def attempt(evidence: Evidence, case: Case, inputs: Any) -> Evidence | Refusal:
     return replace(evidence, case=case, inputs=pristine, answer=answer, evaluation=evaluation)
 
 
-def fault(evidence: Evidence, check: str, variant: str = "") -> Verdict | None:
-    """What is wrong with one answer, form before values (shape, dtype, gradient, NaN and inf, budgets); or None."""
+def fault(evidence: Evidence, check: str, variant: str = "", wanted: Sequence[str] = ()) -> Verdict | None:
+    """What is wrong with one answer, form before values (shape, dtype, gradient, NaN and inf, budgets); or None.
+
+    The gradients that must be there are those ``wanted``, or all that the loss is trained by.
+    """
     case, seed = evidence.case, evidence.case.seed
-    wrong = form_fault(evidence) or _dtype_fault(evidence) or _gradient_fault(evidence)
+    wrong = form_fault(evidence) or _dtype_fault(evidence) or _gradient_fault(evidence, wanted)
     if wrong is not None:
         return Verdict(
             check=check, variant=variant, status=Status.FAILED, reason=wrong, region="form", seed=seed,
@@ -63,13 +66,13 @@ def _dtype_fault(evidence: Evidence) -> str | None:
     return None if found == logits else told
 
 
-def _gradient_fault(evidence: Evidence) -> str | None:
+def _gradient_fault(evidence: Evidence, wanted: Sequence[str]) -> str | None:
     case, answer = evidence.case, evidence.answer
     if not case.needs_gradient:
         return None
     if not answer.requires_grad:
         return "the loss does not require grad although the logits do"
-    return gradient_fault(evidence)
+    return gradient_fault(evidence, wanted)
 
 
 class Sweep:

@@ -42,7 +42,7 @@ def reproduce(
     try:
         captured = _captured(implementation, case, check, workers, grade, torch)
     except WorkerLostError as lost:
-        return Reproduction(text=None, shows=False, note=f"the process was lost again: {lost.reason}")
+        captured = _captured(implementation, case, check, workers, grade, torch, lost=lost.reason)
     if captured["fault"] is None:
         why = f"; it found: {captured['reason']}" if captured["reason"] else "; asked again, it found nothing wrong"
         return Reproduction(text=None, shows=False, note=f"no single call shows what check {check} looks at{why}")
@@ -70,12 +70,14 @@ def run_script(text: str) -> tuple[int, str]:
 
 
 def _captured(
-    implementation: Implementation, case: Case, check: str, workers: Workers, grade: str, torch: Implementation | None
-) -> Mapping[str, Any]:
+    implementation: Implementation, case: Case, check: str, workers: Workers, grade: str,
+    torch: Implementation | None, lost: str = "",
+) -> Mapping[str, Any]:  # fmt: skip
     interpreted = case.device == INTERPRETER
     worker = workers.start(environment={"TRITON_INTERPRET": "1"} if interpreted else {})
     job = {
-        "job": "capture", "implementation": implementation_to_dict(implementation), "case": case_to_dict(case),
+        "job": "capture_lost" if lost else "capture", "lost": lost,
+        "implementation": implementation_to_dict(implementation), "case": case_to_dict(case),
         "check": check, "grade": grade, "threads": usable_cores(),
         "torch": None if torch is None else implementation_to_dict(torch),
     }  # fmt: skip

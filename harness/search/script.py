@@ -25,6 +25,7 @@ import inspect
 import math
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import zlib
@@ -77,12 +78,12 @@ def call(function, given, options):
     options = {{name: given.get(name) if name in TENSOR_OPTIONS else value for name, value in options.items()}}
     bound = function(**options) if inspect.isclass(function) else lambda *tensors: function(*tensors, **options)
     if PASS == "forward_no_grad":
-        with torch.no_grad():
+        mode = FAULT.get("mode", "no_grad")
+        if mode != "nothing_required":
+            given["logits"].requires_grad_()
+        with {{"no_grad": torch.no_grad, "inference_mode": torch.inference_mode}}.get(mode, torch.enable_grad)():
             return bound(*(given[name] for name in ARGUMENTS)), {{}}
-    wanted = {{"logits": given["logits"].requires_grad_()}}
-    name = FAULT["value"].removeprefix("grad_") if FAULT["value"].startswith("grad_") else "logits"
-    if name != "logits":
-        wanted[name] = given[name].requires_grad_()
+    wanted = {{name: given[name].requires_grad_() for name in FAULT.get("gradients", ["logits"])}}
     loss = bound(*(given[name] for name in ARGUMENTS))
     if PASS == "forward" or not isinstance(loss, torch.Tensor) or not loss.requires_grad:
         return loss, {{}}
@@ -112,10 +113,11 @@ def formed(loss, gradients, given):
         return f"the loss is {{loss.dtype}} for {{given['logits'].dtype}} logits"
     if loss.shape != given["grad_output"].shape:
         return f"the loss has shape {{tuple(loss.shape)}}, not {{tuple(given['grad_output'].shape)}}"
-    if PASS in ("backward", "forward_backward") and gradients.get("logits") is None:
-        return "the loss has no gradient with respect to the logits"
-    if gradients and gradients["logits"].shape != given["logits"].shape:
-        return f"the gradient has shape {{tuple(gradients['logits'].shape)}}"
+    for name in FAULT.get("gradients", ["logits"]) if PASS in ("backward", "forward_backward") else ():
+        if gradients.get(name) is None:
+            return f"the loss has no gradient with respect to the {{name}}"
+        if gradients[name].shape != given[name].shape:
+            return f"the gradient has shape {{tuple(gradients[name].shape)}}, the {{name}} {{tuple(given[name].shape)}}"
     return ""
 
 
@@ -130,17 +132,49 @@ def reference():
         return f"nothing ({{type(error).__name__}})"
 
 
+def torch_raises():
+    try:
+        call(getattr(torch.nn.functional, LOSS), {{name: tensor(name) for name in INPUTS}}, {specified})
+    except Exception as error:
+        return f"torch raises {{type(error).__name__}}: {{error}}"
+    return "torch answers too"
+
+
+def apart():
+    """Make the call in a process of its own, which it may end."""
+    try:
+        done = subprocess.run([sys.executable, "-I", __file__, "--call"], capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        print("FAIL: the call had not returned after 60 s")
+        return 1
+    if done.returncode == 0:
+        print("the call returns here")
+        return 0
+    _, failed, why = done.stdout.partition("FAIL: ")
+    ended = f"the process that made the call ended with status {{done.returncode}}"
+    print("FAIL: " + (why.strip() if failed else ended))
+    return 1
+
+
 def main():
-    given = {{name: tensor(name) for name in INPUTS}}
     print("{title}")
+    if FAULT["kind"] == "lost" and "--call" not in sys.argv:
+        return apart()
+    given = {{name: tensor(name) for name in INPUTS}}
     try:
         loss, gradients = call(candidate(), given, OPTIONS)
     except Exception as error:
+        if FAULT["kind"] == "accepted":
+            print(f"the call raises {{type(error).__name__}}: {{error}}, as it should")
+            return 0
         print(f"FAIL: the call raises {{type(error).__name__}}: {{error}}")
         return 1
-    if FAULT["kind"] == "raised":
+    if FAULT["kind"] in ("raised", "lost"):
         print("the call does not raise here")
         return 0
+    if FAULT["kind"] == "accepted":
+        print(f"FAIL: loss {{loss!r}}; {{torch_raises()}}")
+        return 1
     wrong = formed(loss, gradients, given)
     if wrong or FAULT["kind"] == "form":
         print(f"FAIL: {{wrong}}" if wrong else "the form of the answer is right here")

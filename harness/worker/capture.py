@@ -13,6 +13,7 @@ import torch
 from harness.checks.catalogue import CELL_CHECKS
 from harness.checks.evidence import Answer, Evidence, Refusal
 from harness.checks.originals import originals
+from harness.checks.required import MODES
 from harness.checks.run import verdicts
 from harness.checks.trial import fault
 from harness.core.case import Case, case_from_dict, case_to_dict
@@ -43,7 +44,20 @@ def capture(job: Mapping[str, Any], say: Say) -> None:
     state_before_calls()
     calls = _Calls(check=job["check"])
     verdict = _judged(candidate, case, calls, {**job, "checks": {case.cell: [job["check"]]}}, say)
-    found = calls.behind(verdict) or {"case": case, "inputs": build_inputs(case), "fault": None}
+    plain = {"case": case, "inputs": build_inputs(case), "fault": None}
+    _send(candidate, calls.behind(verdict) or _in_a_mode(case, verdict) or plain, verdict, say)
+
+
+def capture_lost(job: Mapping[str, Any], say: Say) -> None:
+    """Send the call of the job's ``case`` without making it: it ended the process that made it."""
+    description, case = implementation_from_dict(job["implementation"]), case_from_dict(job["case"])
+    say({"stage": f"inputs of {case.cell}", "culprit": description.name, "cell": case.cell})
+    candidate = Candidate(description=description, target=load_callable(description), family=families()[case.loss])
+    fault = {"kind": "lost", "reason": job["lost"], "gradients": list(candidate.family.gradients(case))}
+    _send(candidate, {"case": case, "inputs": build_inputs(case), "fault": fault}, None, say)
+
+
+def _send(candidate: Candidate, found: Mapping[str, Any], verdict: Verdict | None, say: Say) -> None:
     say(
         {
             "captured": {
@@ -75,6 +89,16 @@ def _judged(candidate: Candidate, case: Case, calls: _Calls, job: Mapping[str, A
     return found[0] if found else None
 
 
+def _in_a_mode(case: Case, verdict: Verdict | None) -> dict[str, Any]:
+    """A call that raises where nothing is differentiated; such calls are made past `Evidence.call`."""
+    if verdict is None or verdict.variant not in MODES or verdict.status is not Status.RAISED:
+        return {}
+    return {
+        "case": case.with_pass("forward_no_grad"), "inputs": build_inputs(case),
+        "fault": {"kind": "raised", "reason": verdict.reason, "mode": verdict.variant},
+    }  # fmt: skip
+
+
 @dataclass(slots=True)
 class _Calls:
     """Listens to the calls of one check and keeps the first that is wrong and not excused, and all that raised."""
@@ -82,12 +106,15 @@ class _Calls:
     check: str
     wrong: dict[str, Any] = field(default_factory=dict)
     raised: list[dict[str, Any]] = field(default_factory=list)
+    accepted: list[dict[str, Any]] = field(default_factory=list)
 
     def behind(self, verdict: Verdict | None) -> dict[str, Any]:
         """The call that ``verdict`` is about: one that raised, if it says so (a check may let others raise)."""
         if verdict is None:
             return {}
         told = [call for call in self.raised if call["fault"]["reason"] in verdict.reason]
+        if self.check == "targets" and verdict.status is Status.FAILED and not verdict.variant and self.accepted:
+            return self.accepted[0]
         return told[0] if verdict.status is Status.RAISED and told else self.wrong
 
     def listening(self, evidence: Evidence) -> Evidence:
@@ -98,6 +125,9 @@ class _Calls:
             found = evidence.call(case, inputs)
             if isinstance(found, Refusal) and found.status is not Status.UNSUPPORTED:
                 self.refused(case, kept, found.reason)
+            if isinstance(found, Answer) and self.check == "targets" and _names_no_class(case, kept):
+                fault = {"kind": "accepted", "reason": "a target that is no class is accepted"}
+                self.accepted.append({"case": case, "inputs": kept, "fault": fault})
             return found
 
         def evaluate(case: Case, inputs: Any, answer: Answer) -> Evaluation:
@@ -129,7 +159,11 @@ class _Calls:
     def _heard(self, evidence: Evidence) -> None:
         if self.wrong:
             return
-        wrong = fault(evidence, self.check)
+        trained = families()[evidence.case.loss].gradients(evidence.case)
+        found = tuple(evidence.answer.gradients)
+        # a gradient of something that the loss is not trained by comes back where a check asked for it
+        asked = found if set(found) - set(trained) else tuple(trained)
+        wrong = fault(evidence, self.check, wanted=asked)
         if wrong is None or (
             self.check not in CELL_CHECKS
             and evidence.excuse(wrong, evidence.case, evidence.inputs, evidence.answer) is not None
@@ -142,8 +176,13 @@ class _Calls:
                 "kind": "form" if wrong.region == "form" else "value", "reason": wrong.reason,
                 "value": details.get("value", "loss"), "region": wrong.region, "index": list(wrong.index or ()),
                 "expected": details.get("expected"), "found": details.get("found"), "budget": wrong.budget,
+                "gradients": list(asked),
             },
         }  # fmt: skip
+
+
+def _names_no_class(case: Case, inputs: Any) -> bool:
+    return bool(((inputs.target < 0) | (inputs.target >= case.classes)).any())
 
 
 def _options(candidate: Candidate, case: Case, inputs: Any) -> dict[str, Any]:

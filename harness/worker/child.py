@@ -28,6 +28,7 @@ JOBS: Mapping[str, str] = MappingProxyType(
         "judge": "harness.worker.judge:judge",
         "observe": "harness.worker.observe:observe",
         "capture": "harness.worker.capture:capture",
+        "capture_lost": "harness.worker.capture:capture_lost",
         "blindness": "harness.worker.blindness:blindness",
         "explain": "harness.worker.explain:explain",
         "time": "harness.worker.timer:time_cell",

@@ -17,11 +17,14 @@ from harness.cli import app
 from harness.commands.check import check
 from harness.commands.fuzz import fuzz
 from harness.commands.repro import repro
-from harness.core.case import Case
+from harness.core.case import Case, parse_cell
 from harness.core.errors import UnknownReferenceError, UsageError
 from harness.core.outcome import JUDGED, Outcome
 from harness.core.status import EXIT_AS_EXPECTED, EXIT_FAULT, Status
+from harness.mutants.catalogue import mutants
 from harness.runner.asked import Asked
+from harness.runner.survey import survey
+from harness.search.capture import reproduce
 from harness.store import RunFolder
 from harness.worker.process import ProcessWorkers
 
@@ -166,20 +169,40 @@ def test_repro_of_a_cell_that_did_not_fail_names_those_that_did(wrong: str, tmp_
 def test_scripts_of_checks_with_cells_of_their_own_show_the_call_behind_the_verdict(
     name: str, tmp_path: Path, workers: ProcessWorkers
 ) -> None:
-    from harness.mutants.catalogue import mutants
-    from harness.runner.survey import survey
-    from harness.search.capture import reproduce
-
     mutant = next(each for each in mutants() if each.name == name)
     told, kept = console(), tmp_path / "found.json"
     asked = Asked(implementations=(mutant.reference,), checks=mutant.caught_by, fail_fast=True)
     assert check("correctness", asked, json_path=kept, console=told, quiet=True, workers=workers) == EXIT_FAULT
     entry = next(each for each in json.loads(kept.read_text()) if each["status"] in ("failed", "raised"))
-    from harness.core.case import parse_cell
-
     (subject,) = survey(workers, (mutant.reference,), Path.cwd()).select((mutant.reference,))
     made = reproduce(subject, parse_cell(entry["cell"]), entry["check"], workers)
     assert made.shows, made.note
     script = tmp_path / "script.py"
     script.write_text(made.text or "")
     assert "FAIL: " in shows(script, tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("reference", "check_name", "cell", "printed"),
+    [
+        ("crossings:probabilities_normalised", "grad_output",
+         "6x11/float32/cpu/normal/forward_backward/none/target=probability", "grad_target at"),
+        ("crossings:inference_mode_raises", "grad_output", "6x11/float32/cpu/normal/forward_backward/none",
+         "the call raises RuntimeError"),
+        ("ignored:negative_target_wraps", "targets", "6x30/float32/cpu/normal/forward_backward/mean/invalid=-1",
+         "torch raises IndexError"),
+        ("tiles:crashes_past_a_tile_edge", "agreement", "1x257/float32/cpu/normal/forward/mean",
+         "the process that made the call ended with status -11"),
+    ],
+)  # fmt: skip
+def test_scripts_show_gradients_of_other_inputs_modes_accepted_targets_and_crashes(
+    reference: str, check_name: str, cell: str, printed: str, tmp_path: Path, workers: ProcessWorkers
+) -> None:
+    (subject,) = survey(workers, (f"harness.mutants.{reference}",), Path.cwd()).select(
+        (f"harness.mutants.{reference}",)
+    )
+    made = reproduce(subject, parse_cell(f"cross_entropy/{cell}"), check_name, workers)
+    assert made.shows, made.note
+    script = tmp_path / "script.py"
+    script.write_text(made.text or "")
+    assert printed in shows(script, tmp_path / "empty")
