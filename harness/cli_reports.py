@@ -26,7 +26,11 @@ class Format(StrEnum):
 
 def register(app: typer.Typer, console: Callable[[], Console]) -> None:
     """Add ``report``, ``compare``, ``choose``, ``new`` and ``gate``; ``console`` makes what they print on."""
+    for add in (_report, _compare, _choose, _new, _gate):
+        add(app, console)
 
+
+def _report(app: typer.Typer, console: Callable[[], Console]) -> None:
     @app.command()
     def report(
         run: Annotated[Path, typer.Argument(help="A run folder, e.g. results/latest.")],
@@ -41,6 +45,8 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
 
         raise typer.Exit(command(run, format.value, out, console()))
 
+
+def _compare(app: typer.Typer, console: Callable[[], Console]) -> None:
     @app.command()
     def compare(
         runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders, oldest first.")],
@@ -50,6 +56,8 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
 
         raise typer.Exit(command(runs, console=console()))
 
+
+def _choose(app: typer.Typer, console: Callable[[], Console]) -> None:
     @app.command()
     def choose(
         run: Annotated[Path, typer.Argument(help="A run folder, e.g. results/latest.")],
@@ -62,6 +70,8 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
 
         raise typer.Exit(command(run, console=console(), max_memory=max_memory, max_ulp=max_ulp, pass_=pass_))
 
+
+def _new(app: typer.Typer, console: Callable[[], Console]) -> None:
     @app.command()
     def new(name: Annotated[str, typer.Argument(help="Name of the implementation: letters, digits and _.")]) -> None:
         """Write a starter implementation with its test."""
@@ -69,6 +79,8 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
 
         raise typer.Exit(command(name, console=console()))
 
+
+def _gate(app: typer.Typer, console: Callable[[], Console]) -> None:
     @app.command()
     def gate(
         run: Annotated[Path, typer.Argument(help="The run to judge.")],

@@ -16,7 +16,11 @@ Out = Annotated[Path | None, typer.Option(help="Write the script here.")]
 
 def register(app: typer.Typer, console: Callable[[], Console]) -> None:
     """Add ``fuzz``, ``repro`` and ``explain`` to ``app``; ``console`` makes what they print on."""
+    for add in (_fuzz, _repro, _explain):
+        add(app, console)
 
+
+def _fuzz(app: typer.Typer, console: Callable[[], Console]) -> None:
     @app.command()
     def fuzz(
         ref: Annotated[str, typer.Argument(help="One implementation: a name, path.py:callable or module:callable.")],
@@ -35,6 +39,8 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
         )
         raise typer.Exit(code)
 
+
+def _repro(app: typer.Typer, console: Callable[[], Console]) -> None:
     @app.command()
     def repro(
         run: Annotated[Path, typer.Argument(help="A run folder, e.g. results/latest.")],
@@ -48,6 +54,8 @@ def register(app: typer.Typer, console: Callable[[], Console]) -> None:
 
         raise typer.Exit(command(run, cell, implementation=implementation, check=check, out=out, console=console()))
 
+
+def _explain(app: typer.Typer, console: Callable[[], Console]) -> None:
     @app.command()
     def explain(
         run: Annotated[Path, typer.Argument(help="A run folder, e.g. results/latest.")],
