@@ -28,10 +28,14 @@ GROUPS: Mapping[str, str] = MappingProxyType(
         "conditions": "timing and running conditions",
         "linear": "the last layer fused with its loss",
         "others": "the other losses: denominators, dimensions, clamps and weights",
+        "others_backward": "the other losses: gradients",
+        "others_related": "the other losses: what holds between two answers",
         "crossings": "options that meet sizes, dimensions, regimes and other calls",
     }
 )
-CONTROL_MODULES = ("controls_sums", "controls_shapes", "controls_autograd", "controls_linear", "controls_others")
+CONTROL_MODULES = (
+    "controls_sums", "controls_shapes", "controls_autograd", "controls_linear", "controls_others", "controls_labels",
+)  # fmt: skip
 _FOLDER = Path(__file__).parent
 
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.mutants._entries import reduced, scaled, wide
 from harness.mutants.declare import mutant
 
 
@@ -126,3 +127,71 @@ def nll_weighted_mean_over_count(
     if reduction == "none":
         return losses
     return losses.sum() if reduction == "sum" else losses.sum() / (target != ignore_index).sum()
+
+
+@mutant("the sum over the batch is kept in the dtype of a half input", loss="nll_loss", caught_by="agreement",
+        source="pytorch/pytorch#85791")  # fmt: skip
+def nll_sum_in_half(
+    input: Tensor, target: Tensor, *, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
+):
+    if reduction == "none" or weight is not None:
+        return F.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
+    total = input.new_zeros(())
+    for loss in F.nll_loss(input, target, ignore_index=ignore_index, reduction="none").reshape(-1):
+        total = total + loss
+    return total if reduction == "sum" else total / (target != ignore_index).sum()
+
+
+@mutant("exp(x) / (1 + exp(x)), which is inf / inf above 88.7", loss="sigmoid", caught_by="stability")
+def sigmoid_that_overflows(input: Tensor):
+    exponential = wide(input).exp()
+    return (exponential / (1.0 + exponential)).to(input.dtype)
+
+
+@mutant("all dimensions but the batch's sum to one together", loss="softmax", caught_by="agreement")
+def softmax_over_all_but_the_batch(input: Tensor, *, dim: int = 1):
+    if dim not in (1, -1):
+        return torch.softmax(input, dim)
+    return torch.softmax(input.flatten(1), 1).reshape(input.shape)
+
+
+@mutant("the maximum is held at -30 or more, lest it be that of padding", loss="log_softmax", caught_by="stability")
+def log_softmax_of_a_held_maximum(input: Tensor, *, dim: int = 1):
+    x = wide(input)
+    shifted = x - x.detach().amax(dim, keepdim=True).clamp(min=-30.0)
+    return (shifted - shifted.exp().sum(dim, keepdim=True).log()).to(input.dtype)
+
+
+@mutant("0 · log 0 is NaN", loss="kl_div", caught_by="options")
+def zero_probability_is_nan(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False):
+    x, t = wide(input), wide(target)
+    losses = t.exp() * (t - x) if log_target else t * (t.log() - x)
+    return reduced(losses, reduction, input.dtype)
+
+
+@mutant("a weighted mean divides by the weights", loss="binary_cross_entropy", caught_by="options")
+def bce_mean_over_weights(input: Tensor, target: Tensor, *, weight: Tensor | None = None, reduction: str = "mean"):
+    found = F.binary_cross_entropy(input, target, weight, reduction=reduction)
+    if weight is None or reduction != "mean":
+        return found
+    return (wide(found) / wide(weight).mean()).to(input.dtype)
+
+
+@mutant("0 · log 0 is NaN for a certainty that is right", loss="binary_cross_entropy",
+        caught_by=("stability", "relations"))  # fmt: skip
+def bce_of_certainty_is_nan(input: Tensor, target: Tensor, *, weight: Tensor | None = None, reduction: str = "mean"):
+    p, t = wide(input), wide(target)
+    losses = -(t * p.log() + (1.0 - t) * torch.log1p(-p))
+    return reduced(scaled(losses.clamp(max=100.0), weight), reduction, input.dtype)
+
+
+@mutant(
+    "pos_weight multiplies the part of the zeros", loss="binary_cross_entropy_with_logits", caught_by="options",
+)  # fmt: skip
+def pos_weight_on_the_zeros(
+    input: Tensor, target: Tensor, *, weight: Tensor | None = None, reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+):  # fmt: skip
+    if pos_weight is None:
+        return F.binary_cross_entropy_with_logits(input, target, weight, reduction=reduction)
+    return F.binary_cross_entropy_with_logits(-input, 1 - target, weight, reduction=reduction, pos_weight=pos_weight)

@@ -1,6 +1,6 @@
 """Judges a plain function by one check, in this process: what the worker does, without the worker."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from harness.checks.catalogue import own_cases
@@ -20,10 +20,12 @@ from harness.worker.trials import evaluate_answer, evidence_of, state_before_cal
 
 def judge(
     target: Callable[..., Any], check: str, *, dtype: str = "float32", keep: Callable[[Case], bool] = lambda case: True,
-    grade: str = "standard",
-    loss: str = "cross_entropy",
+    grade: str = "standard", loss: str = "cross_entropy", cells: Iterable[Case] | None = None,
 ) -> list[tuple[Case, Verdict]]:  # fmt: skip
-    """The verdicts of ``check`` on its own cells of ``dtype`` that ``keep`` chooses and ``target`` has options for."""
+    """The verdicts of ``check`` on its own cells of ``dtype`` that ``keep`` chooses and ``target`` has options for.
+
+    ``cells`` are asked instead, where they are given.
+    """
     options, defaults = signature_options(target)
     description = Implementation(name=target.__name__, loss=loss, reference="none", options=options, defaults=defaults)
     candidate = Candidate(description=description, target=target, family=families()[loss])
@@ -33,7 +35,7 @@ def judge(
     state_before_calls()
     anchor = Case(loss=loss, batch=2, classes=3, dtype=dtype)
     found = []
-    for case in filter(keep, own_cases(check, anchor, False)):
+    for case in filter(keep, own_cases(check, anchor, False) if cells is None else cells):
         if unsupported_reason(description, case, candidate.family) is not None:
             continue
         inputs = build_inputs(case)

@@ -10,7 +10,8 @@ A = (1 - t) |x| and L = 1 + |p - 1| t:
 
     relative  w [(1 - t)(E(x) + 3 u softplus(x)) + p t (E(-x) + 3 u softplus(-x))] + 3 u loss
     tight     w [3 u A + L (4 u softplus(-x) + E(-x))] + 3 u loss
-    standard  + w u_h [3 A + 5 L softplus(-x)] + 2 u_h loss: each of its operators stores its result in a half dtype
+    standard  + 2 w u t |x| where t is neither 0 nor 1: max(x, 0) - t x + log1p(z), as TensorFlow forms it
+              + w u_h [3 A + 5 L softplus(-x)] + 2 u_h loss: each of torch's operators stores its result in a half dtype
 
 and of the derivative w [(1 - t) σ(x) - p t σ(-x)] likewise, with the error of σ; torch forms it as m σ(x) - p t with
 m = p t + 1 - t, whose error ``standard`` allows: near x = 17 with t = 1 it may be 0 in float32.
@@ -69,7 +70,9 @@ class _Sizes:
         tight = self.w * (3.0 * self.u * linear + self.lead * (5.0 * self.u * down + error))
         stored = self.w * (3.0 * linear + 5.0 * self.lead * down) + 2.0 * value
         halves = self.halves * stored if self.halves else np.zeros_like(rest)
-        return by_grade(relative=relative + rest, tight=tight + rest, standard=tight + rest + halves)
+        # a product with 0 or 1 is exact, and a sure answer keeps its small loss
+        soft = np.where((self.t == 0.0) | (self.t == 1.0), 0.0, 2.0 * self.u * self.w * self.t * self.x)
+        return by_grade(relative=relative + rest, tight=tight + rest, standard=tight + rest + soft + halves)
 
     def of_slope(self, up: Array, down: Array) -> Budgets:
         """``up`` and ``down`` are σ(x) and σ(-x)."""

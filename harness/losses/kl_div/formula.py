@@ -1,7 +1,8 @@
 """t (log t - x), or exp(t) (t - x) of a target in logarithms, and the derivatives, with what rounding may cost.
 
     value  |t log t| (c_l + 2) u + 2 u |t x| + u |value|          both t log t - t x and t (log t - x) keep it
-           |value| u (c_e + k_e |t| + 3)                          log_target
+           |value| u (c_e + k_e |t| + 3)                          log_target: exp(t) (t - x)
+           + 2 u exp(t) (|t| + |x|)                               ``standard``: exp(t) t - exp(t) x
            + u_h of each stored intermediate in a half dtype      ``standard``
 
 A probability of 0 contributes 0 whatever the log-probability, -inf included: 0 · log 0 = 0. (torch answers NaN there.)
@@ -51,15 +52,19 @@ def _of_logarithms(entries: Entries, t: Array) -> Pointwise:
     exponential, three = exp_error(t), 3.0 * halves
     size, own = size_of(value), size_of(mass)
     steep = size + own
+    # an entropy less a cross-entropy: each product rounds
+    apart = 2.0 * u * _unless_zero(own, own * (size_of(t) + size_of(x)))
     return Pointwise(
         value=value,
-        budgets=by_grade(tight=u * size * (exponential + 3.0), standard=size * (u * (exponential + 3.0) + three)),
+        budgets=by_grade(
+            tight=u * size * (exponential + 3.0), standard=size * (u * (exponential + 3.0) + three) + apart
+        ),
         gradients={
             "logits": (-mass, by_grade(
                 tight=u * own * (exponential + 1.0), standard=own * (u * (exponential + 1.0) + 2.0 * halves)
             )),
             "target": (slope, by_grade(
-                tight=u * steep * (exponential + 4.0), standard=steep * (u * (exponential + 4.0) + 4.0 * halves)
+                tight=u * steep * (exponential + 4.0), standard=steep * (u * (exponential + 4.0) + 4.0 * halves) + apart
             )),
         },
     )  # fmt: skip
