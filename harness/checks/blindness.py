@@ -64,7 +64,7 @@ def sample_of(case: Case) -> tuple[Case, Any]:
         return case, build_inputs(case)
     fewer = replace(case, batch=keep)
     inputs = build_inputs(fewer)
-    share = keep / case.batch if case.reduction == "mean" else 1.0
+    share = keep / case.batch if case.reduction in ("mean", "batchmean") else 1.0
     return fewer, replace(inputs, grad_output=inputs.grad_output * share)
 
 

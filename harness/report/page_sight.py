@@ -34,7 +34,7 @@ def options_of(case: Case) -> str:
     """The options of ``case`` that make a group of their own, in words."""
     parts = [case.reduction, case.target_kind]
     parts += ["weight"] * (case.weight != "none") + ["label_smoothing"] * (case.label_smoothing > 0)
-    return ", ".join([*parts, *["ignored"] * (case.ignored > 0)])
+    return ", ".join([*parts, *["ignored"] * (case.ignored > 0), *(f"{name}={value}" for name, value in case.options)])
 
 
 def groups_of(header: Mapping[str, Any]) -> list[Group]:

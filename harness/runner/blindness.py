@@ -105,12 +105,20 @@ def blind_lines(seen: Sequence[Seen]) -> list[str]:
     lines = []
     for (region, loss, dtype, classes, options), found in groups.items():
         if not any(each.sees_zero for each in found):
-            regimes = ", ".join(dict.fromkeys(each.case.regime for each in found))
+            regimes = dict.fromkeys(each.case.regime for each in found)
             lines.append(
                 f"blind: {loss} {dtype} with {classes} classes ({options}): a zeroed {region} passes in every regime of"
-                f" the suite ({regimes}); add a regime that shows it, e.g. normal"
+                f" the suite ({', '.join(regimes)}); {_remedy(found)}"
             )
     return lines
+
+
+def _remedy(found: Sequence[Seen]) -> str:
+    """What to add to a suite that does not see a region; of equal upstream gradients a softmax makes 0."""
+    equal = all(each.case.grad_output != "random" and each.value != "loss" for each in found)
+    if equal and "normal" in {each.case.regime for each in found}:
+        return "add grad_output: random, or a regime that shows it, e.g. sigma10"
+    return "add a regime that shows it, e.g. normal"
 
 
 def sight_lines(seen: Sequence[Seen]) -> list[str]:

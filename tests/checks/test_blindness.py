@@ -83,3 +83,38 @@ def test_a_linear_loss_is_seen_in_each_of_its_gradients() -> None:
     found = sights(asked, inputs, grade="standard", rounding_ulps=0.5)
     assert {"loss", "grad_input", "grad_linear_weight"} <= {sight.value for sight in found}
     assert all(sight.sees_zero for sight in found)
+
+
+REGIONS = {
+    "softmax": {"largest", "other"},
+    "log_softmax": {"largest", "other"},
+    "sigmoid": {"low", "middle", "high"},
+    "nll_loss": {"loss", "target"},
+    "mse_loss": {"small", "large"},
+    "kl_div": {"likely", "unlikely"},
+    "binary_cross_entropy": {"positive", "negative", "saturated", "label"},
+    "binary_cross_entropy_with_logits": {"positive", "negative", "saturated", "label"},
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize("loss", REGIONS)
+def test_logits_of_every_size_show_each_region_of_the_other_losses(loss: str, dtype: str) -> None:
+    axes = {} if family_of(loss).axis("reduction").allowed == ("none",) else {"reduction": "none"}
+    case = family_of(loss).case(batch=16, classes=33, dtype=dtype, regime="sigma10", grad_output="random", **axes)
+    asked, inputs = sample_of(case)
+    found = sights(asked, inputs, grade="standard", rounding_ulps=0.5)
+    assert {sight.region for sight in found} == REGIONS[loss]
+    assert [sight for sight in found if not sight.sees_zero] == []
+
+
+def test_a_reduced_loss_is_one_region() -> None:
+    case = family_of("mse_loss").case(batch=8, classes=10, reduction="mean")
+    found = sights(*sample_of(case), grade="standard", rounding_ulps=0.5)
+    assert {sight.region for sight in found if sight.value == "loss"} == {"loss"}
+
+
+def test_of_equal_upstream_gradients_a_softmax_shows_nothing_of_its_own() -> None:
+    case = family_of("softmax").case(batch=16, classes=33)
+    found = sights(*sample_of(case), grade="standard", rounding_ulps=0.5)
+    assert {sight.value: sight.sees_zero for sight in found} == {"loss": True, "grad_logits": False}
