@@ -76,7 +76,7 @@ def _send(candidate: Candidate, found: Mapping[str, Any], verdict: Verdict | Non
 def _judged(candidate: Candidate, case: Case, calls: _Calls, job: Mapping[str, Any], say: Say) -> Verdict | None:
     """Run the check with every evaluation listened to; its first failed verdict, if any."""
     inputs = build_inputs(case)
-    pristine = inputs.copied()
+    pristine = _copied(inputs)
     try:
         answer = candidate.answer(case, inputs)
     except CandidateError as error:
@@ -121,7 +121,7 @@ class _Calls:
         """``evidence`` whose calls and evaluations are heard."""
 
         def call(case: Case, inputs: Any) -> Answer | Refusal:
-            kept = inputs.copied()
+            kept = _copied(inputs)
             found = evidence.call(case, inputs)
             if isinstance(found, Refusal) and found.status is not Status.UNSUPPORTED:
                 self.refused(case, kept, found.reason)
@@ -179,6 +179,17 @@ class _Calls:
                 "gradients": list(asked),
             },
         }  # fmt: skip
+
+
+def _copied(inputs: Any) -> Any:
+    """Copies with the strides of the originals and whatever lies between their entries: `clone` would pack them."""
+
+    def copy(tensor: torch.Tensor) -> torch.Tensor:
+        whole = tensor.untyped_storage().nbytes() // tensor.element_size()
+        storage = tensor.as_strided((whole,), (1,), 0).clone()
+        return storage.as_strided(tensor.size(), tensor.stride(), tensor.storage_offset())
+
+    return inputs.changed({name: copy(t) for name, t in inputs.tensors().items() if name != "grad_output"})
 
 
 def _names_no_class(case: Case, inputs: Any) -> bool:

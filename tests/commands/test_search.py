@@ -191,11 +191,13 @@ def test_scripts_of_checks_with_cells_of_their_own_show_the_call_behind_the_verd
          "the call raises RuntimeError"),
         ("ignored:negative_target_wraps", "targets", "6x30/float32/cpu/normal/forward_backward/mean/invalid=-1",
          "torch raises IndexError"),
+        ("layout:permuted_spatial_misread", "stability", "2x1x1/float32/cpu/normal/forward_backward/mean/layout=padded",
+         "found    nan"),
         ("tiles:crashes_past_a_tile_edge", "agreement", "1x257/float32/cpu/normal/forward/mean",
          "the process that made the call ended with status -11"),
     ],
 )  # fmt: skip
-def test_scripts_show_gradients_of_other_inputs_modes_accepted_targets_and_crashes(
+def test_scripts_show_gradients_of_other_inputs_modes_accepted_targets_strides_and_crashes(
     reference: str, check_name: str, cell: str, printed: str, tmp_path: Path, workers: ProcessWorkers
 ) -> None:
     (subject,) = survey(workers, (f"harness.mutants.{reference}",), Path.cwd()).select(
