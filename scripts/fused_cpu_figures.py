@@ -1,6 +1,6 @@
 """The times that docs/kernels.md quotes for the CPU: a copy, eager and compiled torch and fused_cpu, interleaved.
 
-python scripts/fused_cpu_figures.py 16384x1000 1024x32000
+python scripts/fused_cpu_figures.py 64x1000 16384x1000
 """
 
 from __future__ import annotations
@@ -19,26 +19,30 @@ from harness.registry.load import load_source
 from harness.registry.sources import parse_reference
 
 _FOLDER = Path(__file__).parents[1] / "implementations"
-#: Inputs of one shape, taken in turn, hold at least this much: more than the last-level cache.
-_RING_BYTES = 96 << 20
-_SECONDS, _LEAST_ROUNDS = 2.5, 5
+#: Inputs of one shape, taken in turn, hold at least this much, more than the last-level cache; small ones stay in it.
+_RING_BYTES, _SMALL_BYTES = 96 << 20, 1 << 20
+#: A sample is as many calls as take eager torch this long.
+_SAMPLE_SECONDS = 2e-3
+_SECONDS, _LEAST_ROUNDS = 3.0, 5
 
 
 def main(shapes: list[str]) -> None:
     """Print one row of the table for each shape and dtype."""
+    print("| shape | dtype | copy, µs | torch, µs | torch_compile, µs | fused_cpu, µs "
+          "| over torch | over torch_compile | copies | rounds |")  # fmt: skip
+    print("|---" * 10 + "|")
     for shape in shapes:
         batch, classes = (int(size) for size in shape.split("x"))
         for dtype in (torch.float32, torch.bfloat16):
             torch.manual_seed(0)
-            ring = max(2, -(-_RING_BYTES // (batch * classes * dtype.itemsize)))
+            size = batch * classes * dtype.itemsize
+            ring = 2 if size <= _SMALL_BYTES else max(2, -(-_RING_BYTES // size))
             inputs = [torch.randn(batch, classes).to(dtype).requires_grad_() for _ in range(ring)]
             times = _sampled(_arms(inputs[0], torch.randint(classes, (batch,))), inputs)
-            told = [f"{name} {statistics.median(spent):.2f} ms" for name, spent in times.items()]
-            ratios = [
-                f"over {name} {_ratio(times[name], times['fused_cpu']):.2f}" for name in ("torch", "torch_compile")
-            ]
-            print(f"{shape} {str(dtype)[6:]} ({len(times['torch'])} rounds)", *told, *ratios,
-                  f"copies {_ratio(times['fused_cpu'], times['copy']):.2f}", sep=" | ", flush=True)  # fmt: skip
+            told = [f"{statistics.median(times[name]):.3g}" for name in ("copy", "torch", "torch_compile", "fused_cpu")]
+            told += [f"{_ratio(times[name], times['fused_cpu']):.2f}×" for name in ("torch", "torch_compile")]
+            told += [f"{_ratio(times['fused_cpu'], times['copy']):.2f}", str(len(times["torch"]))]
+            print("|", " | ".join((shape.replace("x", "×"), str(dtype)[6:], *told)), "|", flush=True)
             torch.compiler.reset()
 
 
@@ -60,20 +64,25 @@ def _cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def _sampled(arms: dict[str, Callable[[torch.Tensor], object]], inputs: list[torch.Tensor]) -> dict[str, list[float]]:
-    """Milliseconds of each arm in each round; a round visits all of them in random order, on the inputs in turn."""
+    """Microseconds a call of each arm in each round; a round visits all in random order, on the inputs in turn."""
     for arm in arms.values():
-        arm(inputs[0])
-        arm(inputs[1])
+        for _ in range(3):
+            arm(inputs[0])
+    calls = max(1, int(_SAMPLE_SECONDS / min(_seconds(arms["torch"], inputs, 0, 2) for _ in range(3))))
     times: dict[str, list[float]] = {name: [] for name in arms}
     end, turn = time.perf_counter() + _SECONDS, 0
     while time.perf_counter() < end or len(times["copy"]) < _LEAST_ROUNDS:
         for name in random.sample(list(arms), len(arms)):
-            turn += 1
-            start = time.perf_counter()
-            result = arms[name](inputs[turn % len(inputs)])
-            times[name].append(1e3 * (time.perf_counter() - start))
-            del result
+            times[name].append(1e6 * _seconds(arms[name], inputs, turn, calls))
+            turn += calls
     return times
+
+
+def _seconds(arm: Callable[[torch.Tensor], object], inputs: list[torch.Tensor], turn: int, calls: int) -> float:
+    start = time.perf_counter()
+    for call in range(turn, turn + calls):
+        arm(inputs[call % len(inputs)])
+    return (time.perf_counter() - start) / calls
 
 
 def _ratio(one: list[float], other: list[float]) -> float:
@@ -81,4 +90,4 @@ def _ratio(one: list[float], other: list[float]) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["65536x10", "65536x100", "16384x1000", "1024x32000", "512x128256"])
+    main(sys.argv[1:] or ["64x10", "64x100", "64x1000", "1024x1000", "16384x1000", "1024x32000"])

@@ -21,52 +21,25 @@ template <typename Type> INLINE void turn_back(const Call &call, int64_t first, 
     for (int64_t i = 0; i < call.classes * LANES; i += LANES) Type::store(gradient + i, *(floats *)(run + i));
 }
 
-// What exponentials are multiplied with, the gradient of the target itself, and the loss.
-struct Finished {
-    floats factor, at_target, loss;
-};
-
-// What the exponentials of the other classes, of the target, and the maxima give.
-template <bool GRADIENT>
-INLINE Finished finish(const Call &call, int64_t first, floats others, floats at_target, floats top, floats x_t) {
-    Finished found = {};
-    for (int lane = 0; lane < LANES; lane++) {
-        int64_t row = first + lane;
-        if (!counts(call, row)) continue;
-        double total = (double)others[lane] + (double)at_target[lane];
-        float loss = x_t[lane] == top[lane] ? log1pf(others[lane]) : logf((float)total) + (top[lane] - x_t[lane]);
-        found.loss[lane] = weighted(call, row, std::isinf(top[lane]) ? NAN : loss);
-        if (!GRADIENT) continue;
-        double factor = scale_of(call, row) / total;
-        found.factor[lane] = (float)factor;
-        found.at_target[lane] = (float)(-(double)others[lane] * factor);
-    }
-    return found;
-}
-
 // The losses of sixteen rows; their gradients are written where they are wanted.
-template <typename Type, bool GRADIENT> INLINE floats sixteen_rows(const Call &call, int64_t first) {
-    floats tile[FEW], top = all(-INFINITY), others = {}, at_target = {}, x_t = {};
-    ints target, uncounted;
-    for (int lane = 0; lane < LANES; lane++) {
-        target[lane] = (int32_t)call.target[first + lane];
-        uncounted[lane] = counts(call, first + lane) ? 0 : -1;
-    }
+template <typename Type, bool GRADIENT> INLINE floats few_classes(const Call &call, int64_t first) {
+    Sixteen rows = begin(call, first);
+    const typename Type::entry *x = (const typename Type::entry *)call.logits + first * call.stride;
+    for (int lane = 0; lane < LANES; lane++)
+        rows.x_t[lane] = rows.ignored[lane] ? 0.0f : Type::one(x[lane * call.stride + rows.target[lane]]);
+    floats tile[FEW];
     turn<Type>(call, first, tile);
-    for (int64_t c = 0; c < call.classes; c++) top = larger(tile[c], top);
+    rows.top = all(-INFINITY);
+    for (int64_t c = 0; c < call.classes; c++) rows.top = larger(tile[c], rows.top);
     for (int64_t c = 0; c < call.classes; c++) {
-        auto here = target == (int32_t)c;
-        floats p = exponential(tile[c] - top);
-        x_t = here ? tile[c] : x_t;
-        at_target = here ? p : at_target;
-        others += here ? floats{} : p;
-        tile[c] = p;
+        tile[c] = exponential(tile[c] - rows.top);
+        rows.others += rows.target == (int32_t)c ? floats{} : tile[c];
     }
-    Finished finished = finish<GRADIENT>(call, first, others, at_target, top, x_t);
+    Finished finished = finish<GRADIENT>(call, rows, first);
     if (!GRADIENT) return finished.loss;
     for (int64_t c = 0; c < call.classes; c++) {
-        floats g = target == (int32_t)c ? finished.at_target : tile[c] * finished.factor;
-        tile[c] = uncounted ? floats{} : g;
+        floats g = rows.target == (int32_t)c ? finished.at_target : tile[c] * finished.factor;
+        tile[c] = rows.ignored ? floats{} : g;
     }
     turn_back<Type>(call, first, tile);
     return finished.loss;

@@ -9,9 +9,11 @@
 constexpr int64_t BLOCK = 2048;
 // Up to this many classes, lanes hold sixteen rows; above, sixteen classes of one row.
 constexpr int64_t FEW = 32;
+// Up to this many, sixteen rows are finished together: their exponentials stay in the nearest cache meanwhile.
+constexpr int64_t SHORT = 256;
 
 struct Scratch {
-    float *exponentials;  // (classes,) padded to whole vectors, where the gradient cannot hold them
+    float *exponentials;  // of a row, or sixteen short ones, padded to whole vectors, where the gradient cannot hold them
     float *maxima;        // of each block
 };
 
@@ -179,11 +181,15 @@ template <typename Type, bool GRADIENT> INLINE float one_row(const Call &call, i
     return loss;
 }
 
+#include "finish.h"
+
 #include "few_classes.h"
+#include "short_rows.h"
 
 // Rows in sixteens, from group `first` until `last`.
 template <typename Type, bool GRADIENT> static void some_groups(const Call &call, int64_t first, int64_t last) {
     int64_t vectors = (call.classes + LANES - 1) / LANES * LANES, blocks = call.classes / BLOCK + 1;
+    if (call.classes <= SHORT) vectors *= LANES;
     // a page more than asked: rows of 2ⁿ bytes would share cache sets with the logits
     float *memory = (float *)malloc((vectors + blocks + 1024) * sizeof(float));
     Scratch scratch = {memory, memory + vectors};
@@ -191,7 +197,9 @@ template <typename Type, bool GRADIENT> static void some_groups(const Call &call
         int64_t row = group * LANES, rows = std::min<int64_t>(LANES, call.rows - row);
         floats losses = {};
         if (call.classes <= FEW && rows == LANES)
-            losses = sixteen_rows<Type, GRADIENT>(call, row);
+            losses = few_classes<Type, GRADIENT>(call, row);
+        else if (call.classes <= SHORT && rows == LANES)
+            losses = short_rows<Type, GRADIENT>(call, row, scratch);
         else
             for (int64_t i = 0; i < rows; i++) losses[i] = one_row<Type, GRADIENT>(call, row + i, scratch);
         if (call.loss) memcpy(call.loss + row, &losses, rows * sizeof(float));

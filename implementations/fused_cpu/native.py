@@ -14,7 +14,9 @@ from pathlib import Path
 
 import torch
 
-_SOURCES = ("kernel.cpp", "few_classes.h", "vectors.h", "operator.cpp", "serves.h", "kernel.h")
+_SOURCES = (
+    "kernel.cpp", "kernel.h", "vectors.h", "finish.h", "few_classes.h", "short_rows.h", "operator.cpp", "serves.h"
+)  # fmt: skip
 _COMMON = ("-std=c++20", "-fPIC")
 #: No -ffast-math: NaN and infinities must come through. Without traps and errno the loops still become vectors.
 _KERNEL_FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
