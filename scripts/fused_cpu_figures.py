@@ -23,7 +23,7 @@ _FOLDER = Path(__file__).parents[1] / "implementations"
 _RING_BYTES, _SMALL_BYTES = 96 << 20, 1 << 20
 #: A sample is as many calls as take eager torch this long.
 _SAMPLE_SECONDS = 2e-3
-_SECONDS, _LEAST_ROUNDS = 3.0, 5
+_SECONDS, _LEAST_ROUNDS = 2.0, 5
 
 
 def main(shapes: list[str]) -> None:
