@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.core.case import Case, case_to_dict
 from harness.core.implementation import Implementation, implementation_to_dict
+from harness.core.outcome import Outcome
+from harness.core.status import Status
 from harness.runner.figures import Half
 from harness.runner.plan import Plan
 from harness.stats.sign import rounds_for_interval
+from harness.suite.model import CELL_CHECKS
 
 #: Each cell is sampled in so many fresh processes: what one shows and another does not is no property of a kernel.
 HALVES = 2
@@ -20,15 +23,18 @@ _MOST_ROUNDS, _FEWEST_ROUNDS = 640, 100
 
 
 def half_job(
-    plan: Plan, case: Case, rivals: Sequence[Implementation], index: int, halves: Sequence[Half], mark: Path
-) -> dict[str, Any]:
-    """The job of process ``index``; ``halves`` is what the processes before it have found."""
+    plan: Plan, case: Case, rivals: Sequence[Implementation], index: int, halves: Sequence[Half], mark: Path,
+    held: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:  # fmt: skip
+    """The job of process ``index``; ``halves`` is what the processes before it have found, ``held`` the checks that
+    each rival passed in this cell."""
     settings, timing = plan.settings, plan.settings.timing
     assert timing is not None
     return {
         "job": "time", "half": index, "case": case_to_dict(case),
         "implementations": [implementation_to_dict(rival) for rival in rivals],
-        "baseline": plan.baseline(case).name,
+        "baseline": plan.baseline(case).name, "held": {name: list(checks) for name, checks in held.items()},
+        "grade": settings.grade,
         "threads": settings.threads, "cache_bytes": settings.cache_bytes, "mark": str(mark), **timing,
         "max_seconds": timing["max_seconds"] / HALVES,
         "min_rounds": rounds_for_interval(timing["confidence"]),
@@ -39,6 +45,14 @@ def half_job(
         "calls": dict(halves[0].calls) if halves else None,
         "contended": bool(halves and halves[0].shared.get("contended")),
     }  # fmt: skip
+
+
+def held_checks(judged: Sequence[Outcome]) -> list[str]:
+    """The cell checks that an implementation passed in a cell; NaN and infinities are with `agreement` and `gradient`
+    where `stability` was not asked."""
+    told = [outcome for outcome in judged if outcome.check in CELL_CHECKS and not outcome.variant]
+    unasked = [] if any(outcome.check == "stability" for outcome in told) else ["stability"]
+    return [outcome.check for outcome in told if outcome.status is Status.PASSED] + unasked
 
 
 def rounds_kept(cells: int, arms: int) -> int:

@@ -19,7 +19,7 @@ from harness.core.status import Status, worst
 from harness.runner.events import Listener
 from harness.runner.figures import Asked, Half, timed_figures, too_fast, without_speed
 from harness.runner.first_calls import first_call_lines
-from harness.runner.half_job import HALVES, half_job
+from harness.runner.half_job import HALVES, half_job, held_checks
 from harness.runner.judging import admitted
 from harness.runner.machine import Machine
 from harness.runner.parts import Parts
@@ -144,7 +144,8 @@ class Timer:
             half = Half()
             timing = self._plan.settings.timing or {}
             timeout = self._plan.settings.seconds_per_call + 2 * timing["max_seconds"]  # overtime included
-            job = half_job(self._plan, case, asked, index, halves, self._mark)
+            held = {rival.name: held_checks(self._record.judged(case.cell, rival.name)) for rival in asked}
+            job = half_job(self._plan, case, asked, index, halves, self._mark, held)
             for message in worker.request(job, timeout_s=timeout):
                 if "internal" in message:
                     raise InternalError(f"while timing: {message['internal']}", message["traceback"])

@@ -12,6 +12,7 @@ from harness.core.case import Case
 from harness.timing.meter import Meter
 from harness.timing.replay import recorded
 from harness.timing.ring import Ring, leaves_of
+from harness.timing.witness import Kept, Witness
 
 Function = Callable[..., Any]
 
@@ -26,7 +27,8 @@ class Arm:
     ``multiple`` is what a number of calls must be a multiple of: ``backward`` runs the forwards of a whole ring before
     its backwards, so that each finds what it needs as cold as the ring makes it.
 
-    :meth:`record` makes the calls of an arm on CUDA replays of recorded graphs.
+    :meth:`record` makes the calls of an arm on CUDA replays of recorded graphs. ``witness``, where there is one, keeps
+    the results of a few calls; those of replays stay in the graphs' memory and are not kept.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Arm:
         self._call = _call(function, case, grad_output)
         self._backward = case.pass_ == "backward"
         self._replay: Callable[[int], None] | None = None
+        self.witness: Witness | None = None
         # half a lap at a time: what is given back after a stretch is cold again when its turn comes
         self._stretch = max(1, len(ring.pairs) // 2) if mutates else 0
         self.multiple = max(1, self._stretch or len(ring.pairs)) if self._backward else 1
@@ -68,20 +71,41 @@ class Arm:
             self.meter.clocked(partial(_each, self._replay, indices))
             return
         pairs = [self._ring.pairs[index] for index in indices]
+        call, each = self._call, pairs
         if self._backward:
-            graphs = [(self._function(*given), leaves_of(given)) for given in pairs]
-            self.meter.clocked(lambda: self._go_back(graphs))
+            call, each = self._go_back, [(self._function(*given), leaves_of(given)) for given in pairs]
+        wanted = self.witness.wanted(len(pairs)) if self.witness is not None else None
+        if self.witness is None or wanted is None:
+            self.meter.clocked(partial(_all, call, each))
             return
+        kept: list[Any] = []
+        self.meter.clocked(partial(_all_but_one_kept, call, each, wanted, kept))
+        # a gradient written over the logits is gone once they have their contents back
+        self.witness.keep(indices[wanted], kept[0].clone() if self.mutates else kept[0])
 
-        def run() -> None:
-            for given in pairs:
-                self._call(*given)
+    def last(self) -> Kept | None:
+        """The result of one call more, which is made as the timed ones were; None where calls are replays."""
+        if self._replay is not None:
+            return None
+        self.witness = Witness(seed=0, size=1)
+        self(1)
+        (found,) = self.witness.kept()
+        self.witness = None
+        return found
 
-        self.meter.clocked(run)
+    def _go_back(self, loss: Any, leaves: Any) -> Any:
+        return gradient_of(loss, leaves, self._grad_output)
 
-    def _go_back(self, graphs: list[tuple[Any, Any]]) -> None:
-        for loss, leaves in graphs:
-            gradient_of(loss, leaves, self._grad_output)
+
+def _all(call: Callable[..., Any], each: list[Any]) -> None:
+    for given in each:
+        call(*given)
+
+
+def _all_but_one_kept(call: Callable[..., Any], each: list[Any], wanted: int, kept: list[Any]) -> None:
+    _all(call, each[:wanted])
+    kept.append(call(*each[wanted]))
+    _all(call, each[wanted + 1 :])
 
 
 def gradient_of(loss: torch.Tensor, leaves: Any, grad_output: torch.Tensor) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-#: Larger results are let go: five of them beside the rivals' own memory could end a run that fits without.
+#: Results of one arm that are held at a time take no more than this, or are one.
 MOST_BYTES = 1 << 28
 
 
@@ -21,40 +21,41 @@ class Kept:
 
 
 class Witness:
-    """Draws calls evenly from all that are timed, however many there will be, and always has the last one.
+    """Draws calls evenly from all that are timed, however many there will be.
 
-    An arm asks :meth:`draw` before each stretch of calls which one to keep, runs them, and hands that one's result to
-    :meth:`keep`: nothing but one reference is held while the clock runs. Which call it is cannot be known beforehand.
+    An arm asks :meth:`wanted` before each stretch of calls which one to keep, runs them, and hands that one's result to
+    :meth:`keep`: nothing but one reference is held while the clock runs, and in most stretches not even that. Which
+    call it is cannot be known beforehand.
     """
 
     def __init__(self, seed: int, size: int = 4) -> None:
         self._random, self._size = random.Random(seed), size
-        self._seen = 0
+        self._seen = self._place = 0
         self._drawn: list[Kept] = []
-        self._last: Kept | None = None
 
-    def draw(self, calls: int) -> int:
-        """The step, from 0 to ``calls`` - 1, whose result is wanted of the stretch that comes."""
+    def wanted(self, calls: int) -> int | None:
+        """The step, from 0 to ``calls`` - 1, whose result is wanted of the stretch that comes; None for no step."""
+        self._seen += 1
+        # each stretch seen stays with the same probability (Vitter's algorithm R)
+        place = self._seen - 1 if self._seen <= self._size else self._random.randrange(self._seen)
+        if place >= self._size:
+            return None
+        self._place = place
         return self._random.randrange(calls)
 
     def keep(self, index: int, result: Any) -> None:
-        """Take the result of the call drawn (if it is not too large), which was made on pair ``index`` of the ring."""
+        """Take the result of the call drawn, which was made on pair ``index`` of the ring."""
         if isinstance(result, torch.Tensor):
-            if result.nbytes > MOST_BYTES:
-                return
             result = result.detach()  # not the graph, which holds the logits and more
-        self._last = Kept(index=index, result=result)
-        self._seen += 1
-        # each stretch seen stays with the same probability (Vitter's algorithm R)
-        if len(self._drawn) < self._size:
-            self._drawn.append(self._last)
-        elif (place := self._random.randrange(self._seen)) < self._size:
-            self._drawn[place] = self._last
+            self._size = min(self._size, max(1, MOST_BYTES // max(1, result.nbytes)))
+        del self._drawn[self._size :]
+        kept = Kept(index=index, result=result)
+        if self._place < min(self._size, len(self._drawn)):
+            self._drawn[self._place] = kept
+        elif len(self._drawn) < self._size:
+            self._drawn.append(kept)
 
     def kept(self) -> list[Kept]:
-        """The results to be judged, the last stretch's among them; the witness holds none of them any longer."""
-        found = list(self._drawn)
-        if self._last is not None and all(one is not self._last for one in found):
-            found.append(self._last)
-        self._drawn, self._last = [], None
+        """The results to be judged; the witness holds none of them any longer."""
+        found, self._drawn = self._drawn, []
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from harness.timing.compiled import (
     refuse_eager,
 )
 from harness.timing.ring import Ring, make_ring
+from harness.timing.witness import Witness
 from harness.worker.candidate import Candidate, CandidateError
 
 #: A first call longer than this is not repeated for its own sake.
@@ -36,13 +38,15 @@ _LONG_NS = 50_000_000
 class Ready:
     """One implementation ready to be sampled, and what its first calls here showed.
 
-    ``sampled_graphs`` counts graphs that were compiled while it was sampled: there should be none.
+    ``sampled_graphs`` counts graphs that were compiled while it was sampled: there should be none. ``witness`` keeps
+    results of its samples; which ones, no seed of the cell tells.
     """
 
     arm: Arm
     function: Function
     figures: dict[str, Any] = field(default_factory=dict)
     sampled_graphs: int = 0
+    witness: Witness = field(default_factory=lambda: Witness(seed=random.SystemRandom().getrandbits(64)))
 
 
 @lru_cache(maxsize=1)

@@ -27,6 +27,7 @@ from harness.timing.sampler import SHORTEST_ON_CUDA_NS, Hooks, SamplerSettings, 
 from harness.worker.candidate import CandidateError
 from harness.worker.child import Say
 from harness.worker.machine import cuda_uuid
+from harness.worker.recheck import wrong_when_timed
 from harness.worker.rivals import (
     Ready,
     RecompileLimitError,
@@ -40,6 +41,8 @@ from harness.worker.rivals import (
 #: Longer calls are not asked again whether they were honest about contents: a kept result is returned in microseconds.
 _ASKED_BELOW_NS = 50e6
 _FRESH_BELOW_NS = 1e6
+#: Results of timed calls are judged for so long, for each implementation of a cell; one is, however long it takes.
+_RECHECK_S = 0.2
 
 
 def time_cell(job: Mapping[str, Any], say: Say) -> None:
@@ -116,7 +119,7 @@ def _sample(ready: Mapping[str, Ready], case: Case, job: Mapping[str, Any], say:
             )  # fmt: skip
         finally:
             gc.enable()
-        watch.leave()
+        watch.end()
     return samples, {"steal_share": round(steal_share(ticks, steal_ticks()), 4), "contended": contended}
 
 
@@ -146,9 +149,16 @@ class _Watch:
         self._mark[0] = self._names.index(name)
 
     def rounds_begin(self) -> None:
-        """What the warm-up read on the meters is not what a sample costs."""
+        """What the warm-up read on the meters is not what a sample costs; what it returned was not timed."""
         for one in self._ready.values():
             one.arm.meter.forget()
+            one.arm.witness = one.witness
+
+    def end(self) -> None:
+        """The samples are taken."""
+        self.leave()
+        for one in self._ready.values():
+            one.arm.witness = None
 
     def leave(self) -> None:
         graphs = compiled_graphs()
@@ -193,10 +203,19 @@ def _dishonest(
             asked.append(lambda one=one: stale_results(one.function, base.function, case, ring, inputs.grad_output))
         if name != job["baseline"] and _short(times, name):
             asked.append(lambda one=one: repeats_itself(lambda: _fresh(one, case, ring, inputs), own))
+        asked.append(lambda one=one, name=name: _otherwise(one, case, ring, job, job["held"].get(name, ())))
         reason = _first_reason(asked)
         if reason is not None:
             found[name] = reason
     return found
+
+
+def _otherwise(one: Ready, case: Case, ring: Ring, job: Mapping[str, Any], held: Sequence[str]) -> str | None:
+    """Why calls answered otherwise once they were timed: one made after the samples, and some drawn from among them."""
+    if not held:
+        return None
+    kept = [*filter(None, [one.arm.last()]), *one.witness.kept()]
+    return wrong_when_timed(case, ring, kept, grade=job["grade"], held=held, seconds=_RECHECK_S)
 
 
 def _fresh(one: Ready, case: Case, ring: Ring, inputs: Any) -> float:

@@ -63,5 +63,5 @@ def test_each_process_is_asked_for_the_rounds_that_an_interval_takes():
     mine = Implementation(name="mine", loss="cross_entropy", reference="m:mine")
     timing = {"target_relative_width": 0.02, "max_seconds": 4.0, "cache": "cold", "confidence": 0.99}
     plan = plan_of([Case(batch=8, classes=10)], [mine], timing=timing)
-    job = half_job(plan, plan.cases[0], [mine], 0, [], "mark")
+    job = half_job(plan, plan.cases[0], [mine], 0, [], "mark", {})
     assert (job["min_rounds"], job["max_rounds"], job["max_seconds"]) == (8, 640, 2.0)
