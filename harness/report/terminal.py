@@ -99,7 +99,8 @@ def _fault(console: Console, outcome: Outcome, width: int) -> None:
 
 
 def _speed(console: Console, group: tables.Group, names: Sequence[str], width: int) -> None:
-    shown = [name for name in names if any(line.rows.get(name) for line in group.lines)]
+    # what is unsupported all over is in the summary, and would be a table of that word here
+    shown = [name for name in names if any(_supported(line.rows.get(name)) for line in group.lines)]
     base = next((line.baseline.implementation for line in group.lines if line.baseline), None)
     others = [name for name in shown if name != base]
     per_table = max(1, (width - _label_width(group) - 11) // (_NAME + 1))
@@ -117,6 +118,10 @@ def _speed(console: Console, group: tables.Group, names: Sequence[str], width: i
         _print(console, table, f"{group.title}: speedup over {clip(base or '–', 40)}", width)
     console.print(Text("  * nobody is measurably faster   † differs from torch, as declared", style="dim"), width=width)
     console.print()
+
+
+def _supported(row: Row | None) -> bool:
+    return row is not None and row.status is not Status.UNSUPPORTED
 
 
 def _time(line: tables.Line) -> Text:
@@ -141,9 +146,9 @@ def _marked(text: str, row: Row, best: bool) -> Text:
 
 
 def _memory(console: Console, lines: Sequence[MemoryLine], shown: Sequence[str], width: int) -> None:
-    names = [name for name in shown if any(name in {*line.peak_bytes, *line.first_call_ns} for line in lines)]
     for title in dict.fromkeys(line.title for line in lines):
         mine = [line for line in lines if line.title == title]
+        names = [name for name in shown if any(name in {*line.peak_bytes, *line.first_call_ns} for line in mine)]
         widest = max(len(line.shape) + len(line.dtype) for line in mine) + 2
         per_table = max(1, (width - min(widest, 28)) // (_COST + 1))
         for start in range(0, len(names), per_table):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import ctypes
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from harness.timing.ring import Given, Ring, leaves_of, like_strided
 #: Values of this many logits are enough to see whether a kept tensor is the gradient.
 _COMPARED = 1 << 18
 _PROPORTIONAL = 2.0**-5
+#: Bytes that an allocator may add to what is asked of it.
+_ROUNDED_UP = 4096
 #: No kernel writes into these.
 _SHARED = ("weight", "grad_output")
 
@@ -45,15 +48,49 @@ def makes_gradient_in_forward(function: Function, inputs: Any, gradient: torch.T
     """Whether a tensor kept by the forward, or the logits after it, already is the gradient up to a scale per row.
 
     Such an implementation moves the work of the backward into its forward: the two passes of it and of one that does
-    not must not stand in one column. Seen by value, so it does not depend on how long anything takes.
+    not must not stand in one column. Seen by value, so it does not depend on how long anything takes. What a node
+    written in C++ holds is out of Python's sight; on the CPU every block that the forward left allocated is looked at.
     """
     known = _gradient(function, inputs) if gradient is None else gradient
     logits = inputs.logits.clone().requires_grad_()
-    loss = function(logits, _own_target(inputs))
+    target, on_cpu = _own_target(inputs), inputs.logits.device.type == "cpu"
+    recorder: Any = torch.autograd.profiler.profile(use_kineto=True, profile_memory=True, enabled=on_cpu)
+    with recorder as recorded:
+        loss = function(logits, target)
     if known is None or not isinstance(loss, torch.Tensor) or not loss.requires_grad:
         return False
     kept = (logits.detach(), *_kept(loss.grad_fn))
-    return any(_proportional(tensor, known) for tensor in kept if tensor.shape == known.shape)
+    if any(_proportional(tensor, known) for tensor in kept if tensor.shape == known.shape):
+        return True
+    blocks = left_allocated(recorded) if on_cpu else {}
+    found = any(_proportional(block, known) for block in _viewed(blocks, known))
+    del loss  # until here: the blocks are its graph's
+    return found
+
+
+def left_allocated(recorded: Any) -> dict[int, int]:
+    """Address → bytes of the blocks that torch's CPU allocator gave out while recording and has not taken back."""
+    events = [*recorded.kineto_results.experimental_event_tree()]
+    told: list[tuple[int, int, int]] = []
+    while events:
+        event = events.pop()
+        events += event.children
+        if str(event.tag).endswith("Allocation"):
+            told.append((event.start_time_ns, event.extra_fields.ptr, event.extra_fields.alloc_size))
+    live: dict[int, int] = {}
+    for _, address, size in sorted(told):
+        live.pop(address, None)
+        if size > 0:
+            live[address] = size
+    return live
+
+
+def _viewed(blocks: Mapping[int, int], like: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The blocks that hold as many bytes as ``like``, read as it is, contiguous; without a copy."""
+    for address, size in blocks.items():
+        if like.numel() and like.nbytes <= size <= like.nbytes + _ROUNDED_UP:
+            memory = (ctypes.c_char * like.nbytes).from_address(address)
+            yield torch.frombuffer(memory, dtype=like.dtype).view(like.shape)
 
 
 def _gradient(function: Function, inputs: Any) -> torch.Tensor | None:

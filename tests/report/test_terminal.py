@@ -83,6 +83,11 @@ def test_a_cell_without_speed_shows_its_status(tmp_path):
         timed(case, "d", 1, Status.TIMED_OUT, reason="slow"),
     ]
     row = next(line for line in closing(tmp_path, found).splitlines() if line.startswith("64x10"))
+    # what is unsupported in every cell has no column
+    assert row.split()[-3:] == ["raised", "judged", "timed_out"]
+    other = cases(2)[1]
+    found += [judged(other, "a", "agreement"), judged(other, "torch", "agreement"), timed(other, "torch", 1.0)]
+    row = next(line for line in closing(tmp_path / "more", found).splitlines() if line.startswith("64x10"))
     assert row.split()[-4:] == ["unsupported", "raised", "judged", "timed_out"]
 
 

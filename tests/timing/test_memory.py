@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,7 @@ import torch.nn.functional as F
 from harness.core.case import Case
 from harness.inputs.build import build_inputs
 from harness.timing.memory import makes_gradient_in_forward, measure_memory
+from tests.implementations.fused_cpu_tools import load
 
 CASE = Case(batch=64, classes=500)
 MIB = 1 << 20
@@ -117,3 +120,14 @@ def test_measuring_leaves_the_inputs_as_they_are():
 def test_a_gradient_of_zeros_tells_nothing():
     case = Case(batch=4, classes=5, ignored=1.0, reduction="sum")
     assert not makes_gradient_in_forward(lambda logits, target: (logits * 0).sum(), build_inputs(case))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_a_gradient_that_a_node_of_cpp_holds_is_seen(reduction):
+    if shutil.which("g++") is None:
+        pytest.skip("fused_cpu has its C++ operator where g++ builds it")
+    fused = load()["fused_cpu"]
+    # with a loss for each row there is nothing to scale a gradient with before the backward
+    inputs = build_inputs(Case(batch=64, classes=500, reduction=reduction))
+    found = makes_gradient_in_forward(lambda logits, target: fused(logits, target, reduction=reduction), inputs)
+    assert found == (reduction == "mean")
