@@ -29,7 +29,7 @@ using torch::autograd::variable_list;
 constexpr int64_t MAPPED = 32 << 20;
 constexpr uintptr_t HUGE_PAGE = 2 << 20;
 // Logits' worth of work for which waking the other threads pays; a row costs as much as some logits more.
-constexpr int64_t ONE_THREAD = 1 << 16, ROW = 16;
+constexpr int64_t ONE_THREAD = 1 << 15, ROW = 16;
 
 // A call that the kernel serves.
 struct Problem {
