@@ -17,6 +17,7 @@ from harness.report.text import (
     count,
     duration,
     extras_text,
+    median_speedup,
     plain,
     shape_text,
     share,
@@ -85,7 +86,7 @@ def _head(run: Run, rows: Sequence[Row]) -> str:
 def _summary(rows: Sequence[Row], groups: Sequence[tables.Group]) -> str:
     body = []
     for item in tables.summaries(rows, groups):
-        ratio = "baseline" if item.is_baseline else speedup(item.median_speedup, None, None)
+        ratio = "baseline" if item.is_baseline else median_speedup(item.median_speedup)
         fastest = f"{item.fastest} of {item.timed}" if item.timed else "–"
         body.append(
             [
@@ -127,7 +128,8 @@ def _speed(groups: Sequence[tables.Group], names: Sequence[str]) -> list[str]:
         return ["## Speed\n\nNothing was timed in this run."]
     note = (
         "Baseline: median time of one call. Others: speedup (baseline time ÷ own time) with its interval. "
-        "**Bold**: nobody is measurably faster. † differs from torch, as declared."
+        "**Bold**: nobody is measurably faster. † differs from torch, as declared. "
+        "*Not compared*: its forward makes the gradient."
     )
     parts = [f"## Speed\n\n{note}"]
     for group in groups:

@@ -30,7 +30,7 @@ from harness.report.page_verdicts import (
     stability_section,
 )
 from harness.report.rows import GRADES, Row, collect, implementations, losses_of
-from harness.report.text import count, speedup
+from harness.report.text import count, median_speedup
 from harness.store import Run
 
 _STATUSES = tuple(Status)
@@ -173,7 +173,7 @@ def _summary(rows: Sequence[Row], groups: Sequence[tables.Group]) -> Html:
     head = el("tr", [el("th", title, scope="col") for title in columns])
     body = []
     for item in tables.summaries(rows, groups):
-        ratio = "baseline" if item.is_baseline else speedup(item.median_speedup, None, None)
+        ratio = "baseline" if item.is_baseline else median_speedup(item.median_speedup)
         statuses: list[Any] = []
         for status, number in item.statuses.items():
             statuses += [" " if statuses else "", el("span", f"{number} {status.value}", class_=f"chip {kind(status)}")]

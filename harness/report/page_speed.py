@@ -36,6 +36,7 @@ def speed_section(groups: Sequence[tables.Group], names: Sequence[str], mark: Ma
     note = (
         "Speedup is the baseline's time ÷ this one's, from rounds that interleave all of them; below it, its interval "
         "and the median time of one call. Bold: nobody is measurably faster. † differs from torch, as declared. "
+        "Not compared: its forward makes the gradient. "
         "Speed is shown only where the answer is right."
     )
     return el("section", el("h2", "Speed"), el("p", note), parts, id="speed")

@@ -16,11 +16,13 @@ from harness.report import tables, training
 from harness.report.memory import MemoryLine, memory_lines
 from harness.report.rows import GRADES, Row, collect, implementations
 from harness.report.text import (
+    NOT_COMPARED,
     break_name,
     clip,
     count,
     duration,
     extras_text,
+    median_speedup,
     plain,
     shape_text,
     share,
@@ -37,6 +39,10 @@ _NAME = 13
 _LABEL = 24
 _COST = 19
 _COSTS = "peak memory above the inputs, first call, roofline fraction"
+_LEGEND = (
+    "* nobody is measurably faster   † differs from torch, as declared   "
+    f"{NOT_COMPARED}: its forward makes the gradient"
+)
 _FACTS = ("ratio", "ulp_error", "region", "grade", "required_grade", "seed")
 _STYLES = {Status.PASSED: "green", Status.DECLARED: "yellow"}
 
@@ -116,7 +122,7 @@ def _speed(console: Console, group: tables.Group, names: Sequence[str], width: i
             cells = [_time(line)] if base is not None else []
             table.add_row(*_label(line), *cells, *(_ratio(line, name) for name in chunk))
         _print(console, table, f"{group.title}: speedup over {clip(base or '–', 40)}", width)
-    console.print(Text("  * nobody is measurably faster   † differs from torch, as declared", style="dim"), width=width)
+    console.print(Text(f"  {_LEGEND}", style="dim"), width=width)
     console.print()
 
 
@@ -211,7 +217,7 @@ def _summary(console: Console, items: Sequence[tables.Summary], width: int) -> N
     for title in ("median\nspeedup", "fastest in", "grades: " + "/\n".join(["relative/tight", "standard"])):
         table.add_column(title, justify="right", no_wrap=True)
     for item in items:
-        ratio = "baseline" if item.is_baseline else speedup(item.median_speedup, None, None)
+        ratio = "baseline" if item.is_baseline else median_speedup(item.median_speedup)
         fastest = f"{item.fastest} of {item.timed}" if item.timed else "–"
         grades = " / ".join(str(item.grades[grade]) for grade in GRADES)
         table.add_row(Text(clip(plain(item.implementation), 34)), statuses_text(item.statuses), ratio, fastest, grades)

@@ -78,10 +78,17 @@ def size(value_bytes: float | None) -> str:
     return _scaled(value_bytes, _SIZES)
 
 
+#: In place of a ratio of passes that do not do the same work.
+NOT_COMPARED = "not compared"
+
+
 def speedup(value: float | None, low: float | None, high: float | None) -> str:
-    """``1.32× ±0.02``: the ratio and the larger half of its interval; ``±?`` where that has no end."""
+    """``1.32× ±0.02``: the ratio and the larger half of its interval; ``±?`` where that has no end.
+
+    A timed row has no ratio where its forward makes the gradient and the baseline's does not.
+    """
     if value is None:
-        return "–"
+        return NOT_COMPARED
     if not math.isfinite(value):
         return f"{value}×"
     places = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
@@ -90,6 +97,11 @@ def speedup(value: float | None, low: float | None, high: float | None) -> str:
     half = max(abs(low - value), abs(high - value))
     spread = f" ±{half:.{places}f}" if math.isfinite(half) else " ±?"  # too few rounds for an interval
     return f"{value:.{places}f}×{spread}"
+
+
+def median_speedup(value: float | None) -> str:
+    """``1.32×``, or a dash where nothing was compared."""
+    return "–" if value is None else speedup(value, None, None)
 
 
 def figure(value: object, digits: int = 4) -> str:
