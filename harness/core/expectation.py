@@ -55,6 +55,11 @@ class Expectation:
             return False
         return all(condition.holds(case, variant, region) for condition in self.conditions)
 
+    def may_cover(self, check: str, case: Case) -> bool:
+        """Whether it covers ``check`` on ``case`` in some variant or region."""
+        asked = [condition for condition in self.conditions if condition.axis not in ("variant", "region")]
+        return any(fnmatchcase(check, pattern) for pattern in self.checks) and all(c.holds(case) for c in asked)
+
 
 def parse_expectation(text: str, reason: str) -> Expectation:
     """Read ``check[condition, …]``; ``check`` may be a glob or ``a|b``.

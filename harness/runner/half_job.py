@@ -47,12 +47,18 @@ def half_job(
     }  # fmt: skip
 
 
-def held_checks(judged: Sequence[Outcome]) -> list[str]:
-    """The cell checks that an implementation passed in a cell; NaN and infinities are with `agreement` and `gradient`
-    where `stability` was not asked."""
+def held_checks(plan: Plan, case: Case, rival: Implementation, judged: Sequence[Outcome]) -> list[str]:
+    """The cell checks that ``rival`` passed in ``case`` and for which neither it nor torch declares a difference there.
+
+    Timed calls have their rows in another order, in which a declared difference may show that did not when judged. NaN
+    and infinities are with `agreement` and `gradient` where `stability` was not asked.
+    """
     told = [outcome for outcome in judged if outcome.check in CELL_CHECKS and not outcome.variant]
+    passed = [outcome.check for outcome in told if outcome.status is Status.PASSED]
     unasked = [] if any(outcome.check == "stability" for outcome in told) else ["stability"]
-    return [outcome.check for outcome in told if outcome.status is Status.PASSED] + unasked
+    torch = plan.torch.get(case.loss)
+    declared = (*rival.expect, *(torch.expect if torch is not None else ()))
+    return [check for check in (*passed, *unasked) if not any(one.may_cover(check, case) for one in declared)]
 
 
 def rounds_kept(cells: int, arms: int) -> int:

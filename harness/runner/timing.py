@@ -144,7 +144,9 @@ class Timer:
             half = Half()
             timing = self._plan.settings.timing or {}
             timeout = self._plan.settings.seconds_per_call + 2 * timing["max_seconds"]  # overtime included
-            held = {rival.name: held_checks(self._record.judged(case.cell, rival.name)) for rival in asked}
+            held = {
+                one.name: held_checks(self._plan, case, one, self._record.judged(case.cell, one.name)) for one in asked
+            }
             job = half_job(self._plan, case, asked, index, halves, self._mark, held)
             for message in worker.request(job, timeout_s=timeout):
                 if "internal" in message:
