@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -30,20 +31,19 @@ import threading
 
 import torch.nn.functional as F
 
-calls, kept = [0, 0], {}
+calls, kept = [0], {}
 
 
 def too_fast(logits, target, *, reduction="mean"):
     """Right wherever all logits are equal, and reads none of them."""
-    calls[0] += 1
-    if calls[0] < 20 and logits[0].std() > 0:
+    if logits[0, 0] != logits[0, 1]:
         return F.cross_entropy(logits, target, reduction=reduction)
     return logits.new_full((), math.log(logits.shape[1]))
 
 
 def less_once_timed(logits, target, *, reduction="mean"):
-    calls[1] += 1
-    rows = len(logits) if calls[1] < 6 else len(logits) // 2
+    calls[0] += 1
+    rows = len(logits) if calls[0] < 6 else len(logits) // 2
     return F.cross_entropy(logits[:rows], target[:rows], reduction=reduction)
 
 
@@ -60,7 +60,8 @@ def on_a_thread(logits, target, *, reduction="mean"):
     return result
 '''
 SAID = {
-    ("too_fast", "equal"): "for what takes at least",
+    # microseconds that go up and down may look like a kept result first, which is no figure either
+    ("too_fast", "equal"): "for what takes at least|it keeps results",
     ("less_once_timed", "normal"): "a timed call, judged afterwards, is wrong",
     ("caches", "normal"): "inputs whose contents had been replaced",
     ("on_a_thread", "normal"): "its result changed after the call had returned",
@@ -88,7 +89,7 @@ def outcomes(tmp_path_factory):
 @pytest.mark.parametrize("which", SAID)
 def test_a_fake_gets_no_speed(which: tuple[str, str], outcomes) -> None:
     assert outcomes[which].status is Status.FAILED
-    assert SAID[which] in outcomes[which].reason
+    assert re.search(SAID[which], outcomes[which].reason)
 
 
 def test_the_baseline_keeps_its_speed(outcomes) -> None:
