@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 import torch
@@ -20,8 +20,7 @@ def required_gradients(probe: Probe) -> Iterator[Verdict]:
     """One verdict on each non-empty subset of the inputs that torch can differentiate, and one on each way to none."""
     case = probe.evidence.case
     names = family_of(case.loss).differentiable(case)
-    every = [subset for size in range(1, len(names) + 1) for subset in combinations(names, size)]
-    found = {subset: _answer(probe, subset) for subset in every if subset != ("logits",)}
+    found = {subset: _answer(probe, subset) for subset in subsets(names) if subset != ("logits",)}
     for subset, answer in found.items():
         yield _verdict(probe, subset, answer, found)
     for mode in MODES:
@@ -29,6 +28,16 @@ def required_gradients(probe: Probe) -> Iterator[Verdict]:
 
 
 Subset = tuple[str, ...]
+
+
+def subsets(names: Sequence[str]) -> list[Subset]:
+    """The non-empty subsets of ``names``, smaller ones first."""
+    return [subset for size in range(1, len(names) + 1) for subset in combinations(names, size)]
+
+
+def required_variant(subset: Subset) -> str:
+    """The variant of ``grad_output`` in which those inputs, and no others, require a gradient."""
+    return "requires_" + "_".join(subset)
 
 
 def _answer(probe: Probe, subset: Subset) -> Answer | Refusal:
@@ -49,7 +58,7 @@ def _verdict(
     probe: Probe, subset: Subset, answer: Answer | Refusal, found: Mapping[Subset, Answer | Refusal]
 ) -> Verdict:
     """A missing gradient is a failure. An input that is refused wherever it requires grad is unsupported."""
-    variant = "requires_" + "_".join(subset)
+    variant = required_variant(subset)
     if isinstance(answer, Answer):
         return probe.answered(variant, probe.evidence.case, probe.evidence.inputs, answer, wanted=subset)
     for name in subset:

@@ -13,7 +13,7 @@ import torch
 from harness.checks.catalogue import CELL_CHECKS
 from harness.checks.evidence import Answer, Evidence, Refusal
 from harness.checks.originals import originals
-from harness.checks.required import MODES
+from harness.checks.required import MODES, required_variant, subsets
 from harness.checks.run import verdicts
 from harness.checks.trial import fault
 from harness.core.case import Case, case_from_dict, case_to_dict
@@ -45,7 +45,7 @@ def capture(job: Mapping[str, Any], say: Say) -> None:
     calls = _Calls(check=job["check"])
     verdict = _judged(candidate, case, calls, {**job, "checks": {case.cell: [job["check"]]}}, say)
     plain = {"case": case, "inputs": build_inputs(case), "fault": None}
-    _send(candidate, calls.behind(verdict) or _in_a_mode(case, verdict) or plain, verdict, say)
+    _send(candidate, calls.behind(verdict) or _past_the_call(case, verdict) or plain, verdict, say)
 
 
 def capture_lost(job: Mapping[str, Any], say: Say) -> None:
@@ -89,14 +89,19 @@ def _judged(candidate: Candidate, case: Case, calls: _Calls, job: Mapping[str, A
     return found[0] if found else None
 
 
-def _in_a_mode(case: Case, verdict: Verdict | None) -> dict[str, Any]:
-    """A call that raises where nothing is differentiated; such calls are made past `Evidence.call`."""
-    if verdict is None or verdict.variant not in MODES or verdict.status is not Status.RAISED:
+def _past_the_call(case: Case, verdict: Verdict | None) -> dict[str, Any]:
+    """A call made past `Evidence.call`: it raises where nothing is differentiated, or has no gradient of what alone
+    requires one."""
+    if verdict is None:
         return {}
-    return {
-        "case": case.with_pass("forward_no_grad"), "inputs": build_inputs(case),
-        "fault": {"kind": "raised", "reason": verdict.reason, "mode": verdict.variant},
-    }  # fmt: skip
+    found = {"inputs": build_inputs(case), "case": case}
+    if verdict.variant in MODES and verdict.status is Status.RAISED:
+        fault = {"kind": "raised", "reason": verdict.reason, "mode": verdict.variant}
+        return {**found, "case": case.with_pass("forward_no_grad"), "fault": fault}
+    for subset in subsets(families()[case.loss].differentiable(case)):
+        if verdict.variant == required_variant(subset) and verdict.region == "form":
+            return {**found, "fault": {"kind": "form", "reason": verdict.reason, "gradients": list(subset)}}
+    return {}
 
 
 @dataclass(slots=True)

@@ -191,6 +191,8 @@ def test_scripts_of_checks_with_cells_of_their_own_show_the_call_behind_the_verd
          "the call raises RuntimeError"),
         ("ignored:negative_target_wraps", "targets", "6x30/float32/cpu/normal/forward_backward/mean/invalid=-1",
          "torch raises IndexError"),
+        ("backward:probability_sum_forgotten", "grad_output",
+         "6x11/float16/cpu/normal/forward_backward/none/target=probability", "no gradient with respect to the target"),
         ("layout:permuted_spatial_misread", "stability", "2x1x1/float32/cpu/normal/forward_backward/mean/layout=padded",
          "found    nan"),
         ("tiles:crashes_past_a_tile_edge", "agreement", "1x257/float32/cpu/normal/forward/mean",
