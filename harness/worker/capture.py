@@ -198,7 +198,8 @@ def _copied(inputs: Any) -> Any:
 
 
 def _names_no_class(case: Case, inputs: Any) -> bool:
-    return bool(((inputs.target < 0) | (inputs.target >= case.classes)).any())
+    target = inputs.target[inputs.target != case.ignore_index]
+    return bool(((target < 0) | (target >= case.classes)).any())
 
 
 def _options(candidate: Candidate, case: Case, inputs: Any) -> dict[str, Any]:
