@@ -75,7 +75,7 @@ class GradientBudget:
             own[np.arange(len(own)), self.mass.column] += np.abs(plain_float(self.scale * self.mass.point))
         size = np.abs(plain_float(gradient))
         kinds = self._kinds(grade)
-        products = (kinds[-1].depth + 3.0) * u
+        products = (kinds[-1].mass_depth + 3.0) * u
         budget = softmax_error(self.errors, kinds, u, plain_float(self.rows.reach))
         budget *= share
         budget += products * (share + own) + (u + self._upstream(grade)) * size

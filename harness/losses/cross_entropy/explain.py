@@ -220,7 +220,7 @@ def _entry_terms(piece: Piece, problem: Problem, rules: Rules, at: int, column: 
     inside[ORDER] = u * share * (float(errors.lse[at]) if kind.order == "lse" else -float(row.rows.reach[0, column]))
     inside[EXP] = inside.get(EXP, 0.0) + u * share * (EXP_ERROR - EXP_ARGUMENT_ERROR * float(row.rows.reach[0, column]))
     own = scale * float(row.mass.total[0])
-    inside[SUBTRACT] = u * (share + own) * ((kind.depth + 3.0) if spread else 1.0) if size != share else u * share
+    inside[SUBTRACT] = u * (share + own) * ((kind.mass_depth + 3.0) if spread else 1.0) if size != share else u * share
     sums = (rules.batch_depth + 1.0) * u if problem.sums_weights else 0.0
     inside[UPSTREAM] = (u + sums + (rules.out.u if rules.rounds and problem.reduction == "mean" else 0.0)) * size
     return {**_shares(inside, max(whole - flushed - final, 0.0)), FLUSHED: flushed, FINAL: final}

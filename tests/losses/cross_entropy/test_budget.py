@@ -87,6 +87,32 @@ def test_the_square_root_depth_is_for_independent_regimes_alone(classes):
         assert (rules.tight.depth, rules.standard[0].depth) == (tight, max(tight, min(deep, 8 * sqrt(deep))))
 
 
+@pytest.mark.parametrize("classes", [2, 1000, 262144])
+def test_equal_shares_of_smoothing_never_have_the_square_root_depth(classes):
+    for regime in ("normal", "swamp"):
+        smoothed = rules_for(Case(batch=1, classes=classes, regime=regime, label_smoothing=0.1), 1, 0.5)
+        deep, shallow = classes + 1.0, ceil(classes / 8) + 9.0
+        assert (smoothed.tight.mass_depth, smoothed.standard[0].mass_depth) == (shallow, max(deep, shallow))
+    drawn = rules_for(Case(batch=1, classes=classes, target="probability"), 1, 0.5)
+    assert drawn.standard[0].mass_depth == drawn.standard[0].depth
+
+
+def test_shares_added_one_by_one_pass_standard_and_their_budget_is_not_four_times_too_wide():
+    case = Case(batch=4, classes=4099, reduction="none", label_smoothing=0.1)
+    problem, inputs = pose(case, build_inputs(case), np.float64), build_inputs(case)
+    piece, rules = next(pieces(problem, inputs)), rules_for(case, 4, 0.5)
+    gradient = grad_logits_of(piece.rows, piece.mass, piece.scale)
+    budget = GradientBudget(
+        rows=piece.rows, errors=row_errors(piece.rows, rules), mass=piece.mass, problem=problem, rules=rules,
+        scale=piece.scale,
+    ).with_spread("standard", gradient)  # fmt: skip
+    share, total = np.float32(0.1) / np.float32(4099), np.float32(0.9)
+    for _ in range(4099):
+        total += share
+    error = np.abs(piece.rows.e / piece.rows.s[:, None] * piece.scale[:, None]) * abs(float(total) - 1.0)
+    assert 0.05 < float((error / budget).max()) <= 1.0
+
+
 def test_only_half_precision_may_store_what_lies_between():
     for dtype, kinds in (("float64", 2), ("float32", 2), ("bfloat16", 3), ("float16", 3)):
         rules = rules_for(Case(batch=1, classes=10, dtype=dtype), 1, 0.5)
