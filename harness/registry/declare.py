@@ -67,22 +67,19 @@ def implementation(
         parse_expectation(text, reason)
 
     def register(target: F) -> F:
-        declaration = Declaration(
-            name=name,
-            loss=loss,
-            target=target,
-            devices=tuple(devices),
-            dtypes=tuple(dtypes),
-            targets=tuple(targets),
-            requires=tuple(requires),
-            expect=dict(expect or {}),
-        )
-        collected = _collecting.get()
-        if collected is not None:
-            collected.append(declaration)
+        _note(Declaration(
+            name=name, loss=loss, target=target, devices=tuple(devices), dtypes=tuple(dtypes), targets=tuple(targets),
+            requires=tuple(requires), expect=dict(expect or {}),
+        ))  # fmt: skip
         return target
 
     return register
+
+
+def _note(declaration: Declaration) -> None:
+    collected = _collecting.get()
+    if collected is not None:
+        collected.append(declaration)
 
 
 def collect(load: Callable[[], object]) -> tuple[object, list[Declaration]]:
