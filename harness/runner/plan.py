@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,6 +12,7 @@ from harness.core.case import INTERPRETER, Case
 from harness.core.family import Family
 from harness.core.implementation import Implementation
 from harness.core.status import Status
+from harness.hardware.interpreter import interpreter_reason
 from harness.registry.support import device_kind, unsupported_reason
 
 
@@ -111,9 +111,7 @@ def device_reason(device: str, cuda: Sequence[object]) -> str | None:
             return "no CUDA device here"
         if index >= len(cuda):
             return f"no {device} here, only {len(cuda)} CUDA device{'s' if len(cuda) > 1 else ''}"
-    if device == INTERPRETER and importlib.util.find_spec("triton") is None:
-        return "needs triton for its interpreter, which is not installed: pip install 'loss-harness[gpu]'"
-    return None
+    return interpreter_reason() if device == INTERPRETER else None
 
 
 def on_device(cases: Iterable[Case], device: str) -> tuple[Case, ...]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from harness.hardware.interpreter import interpreter_reason
 from harness.registry.load import load_source
 from harness.registry.sources import parse_reference
 from tests.implementations.fused_triton_interpreted import CHECKS, IMPLEMENTATION
@@ -27,7 +28,8 @@ def in_python(*arguments: str, **environment: str) -> subprocess.CompletedProces
 
 @pytest.fixture(scope="module")
 def interpreted() -> dict[str, str | None]:
-    pytest.importorskip("triton")
+    if (reason := interpreter_reason()) is not None:
+        pytest.skip(reason)
     # a process of its own: TRITON_INTERPRET is read when the kernels are defined and would bind the whole test run
     done = in_python("-m", "tests.implementations.fused_triton_interpreted", TRITON_INTERPRET="1")
     assert done.returncode == 0, done.stderr

@@ -10,9 +10,13 @@ import sys
 
 import pytest
 
+from harness.hardware.interpreter import interpreter_reason
+
 
 @pytest.fixture(scope="module")
 def judged():
+    if (reason := interpreter_reason()) is not None:
+        pytest.skip(reason)
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     command = [sys.executable, "-m", "tests.implementations.liger_interpreted"]
     return json.loads(
