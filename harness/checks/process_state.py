@@ -22,6 +22,11 @@ def _of_cuda(read: Callable[[], Any]) -> Callable[[], Any]:
     return lambda: read() if torch.cuda.is_initialized() else None
 
 
+def flushes_denormals() -> bool:
+    """Whether this thread's arithmetic gives 0 where a result is subnormal; torch tells nobody what it was set to."""
+    return float(torch.full((), _DENORMAL, dtype=torch.float32) * 1.0) == 0.0
+
+
 _READERS: Mapping[str, Callable[[], Any]] = MappingProxyType(
     {
         "grad mode": torch.is_grad_enabled,
@@ -45,7 +50,7 @@ _READERS: Mapping[str, Callable[[], Any]] = MappingProxyType(
         "cuDNN's benchmark": lambda: torch.backends.cudnn.benchmark,
         "cuDNN's determinism": lambda: torch.backends.cudnn.deterministic,
         "deterministic algorithms": torch.are_deterministic_algorithms_enabled,
-        "flushing of denormals": lambda: float(torch.full((), _DENORMAL, dtype=torch.float32) * 1.0) == 0.0,
+        "flushing of denormals": flushes_denormals,
         "current device": _of_cuda(torch.cuda.current_device),
         "current stream": _of_cuda(lambda: torch.cuda.current_stream().cuda_stream),
         "garbage collection": gc.isenabled,

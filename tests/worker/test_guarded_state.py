@@ -1,0 +1,35 @@
+"""What a candidate changed for its whole process is put back before anybody else computes, and noted."""
+
+import numpy as np
+import pytest
+import torch
+
+from harness.checks.process_state import flushes_denormals
+from harness.worker.candidate import guarded_state, put_back
+
+
+@pytest.fixture(autouse=True)
+def _noted_anew():
+    put_back.cache_clear()
+    yield
+    torch.set_flush_denormal(False)
+    put_back.cache_clear()
+
+
+def test_flushing_of_denormals_is_put_back_and_noted():
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot flush denormals")
+    torch.set_flush_denormal(False)
+    with guarded_state():
+        torch.set_flush_denormal(True)
+        assert flushes_denormals()
+    assert not flushes_denormals()
+    # the oracle's units in the last place of 0 exist again
+    assert float(np.array(2.0**-1060) * 1.0) > 0.0
+    assert put_back() == {"flushing of denormals"}
+
+
+def test_a_call_that_changes_nothing_is_not_noted():
+    with guarded_state():
+        torch.zeros(2).sum()
+    assert put_back() == set()
