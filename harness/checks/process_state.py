@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 
-#: The smallest positive float32: it survives a product with 1 unless denormals are flushed to zero.
-_DENORMAL = 2.0**-149
-
 
 def _of_cuda(read: Callable[[], Any]) -> Callable[[], Any]:
     return lambda: read() if torch.cuda.is_initialized() else None
 
 
 def flushes_denormals() -> bool:
-    """Whether this thread's arithmetic gives 0 where a result is subnormal; torch tells nobody what it was set to."""
-    return float(torch.full((), _DENORMAL, dtype=torch.float32) * 1.0) == 0.0
+    """Whether this thread's arithmetic gives 0 where a result is subnormal; torch tells nobody what it was set to.
+
+    Without a tensor, which a default device that a candidate left behind would make without numbers.
+    """
+    return sys.float_info.min * 0.5 == 0.0
 
 
 _READERS: Mapping[str, Callable[[], Any]] = MappingProxyType(
@@ -58,6 +58,34 @@ _READERS: Mapping[str, Callable[[], Any]] = MappingProxyType(
         "working directory": os.getcwd,
     }
 )
+
+
+#: How those are put back that mislead whoever computes next in this process, a candidate or the oracle.
+_WRITERS: Mapping[str, Callable[[Any], object]] = MappingProxyType(
+    {
+        "grad mode": torch.set_grad_enabled,
+        "default dtype": torch.set_default_dtype,
+        "number of threads": torch.set_num_threads,
+        # a unit in the last place of 0 would be 0
+        "flushing of denormals": torch.set_flush_denormal,
+        "torch's random state": lambda kept: torch.random.set_rng_state(
+            torch.from_numpy(np.frombuffer(kept, dtype=np.uint8).copy())
+        ),
+    }
+)
+
+
+@contextmanager
+def restoring(changed: set[str]) -> Iterator[None]:
+    """Put back what a stranger's code may have changed for everyone, and add its names to ``changed``."""
+    before = {name: _READERS[name]() for name in _WRITERS}
+    try:
+        yield
+    finally:
+        for name, kept in before.items():
+            if _READERS[name]() != kept:
+                changed.add(name)
+                _WRITERS[name](kept)
 
 
 def process_state() -> Mapping[str, Any]:

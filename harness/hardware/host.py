@@ -59,7 +59,7 @@ def processor_name(path: Path = Path("/proc/cpuinfo")) -> str:
 
 def package_versions() -> dict[str, str | None]:
     """Installed version of each package that figures depend on (None where absent)."""
-    return {name: _version(name) for name in _PACKAGES}
+    return {name: installed_version(name) for name in _PACKAGES}
 
 
 def git_revision(folder: Path) -> str | None:
@@ -120,7 +120,8 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _version(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
+    """The version of an installed distribution; None where there is none of that name."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

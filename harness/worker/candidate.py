@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from harness.checks.evidence import Answer
-from harness.checks.process_state import flushes_denormals
+from harness.checks.process_state import restoring
 from harness.core.case import Case
 from harness.core.family import Family
 from harness.core.implementation import Implementation
@@ -104,31 +104,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
 
 
-@contextmanager
-def guarded_state() -> Iterator[None]:
+def guarded_state() -> AbstractContextManager[None]:
     """Put back what a candidate may have changed for everyone, and note it: modes, threads, denormals, random state."""
-    flushing = flushes_denormals()
-    grad, dtype, threads = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
-    random_state = torch.random.get_rng_state()
-    try:
-        yield
-    finally:
-        changed = {
-            "grad mode": torch.is_grad_enabled() != grad,
-            "default dtype": torch.get_default_dtype() != dtype,
-            "number of threads": torch.get_num_threads() != threads,
-            "flushing of denormals": flushes_denormals() != flushing,
-            "torch's random state": not torch.equal(torch.random.get_rng_state(), random_state),
-        }
-        put_back().update(name for name, moved in changed.items() if moved)
-        torch.set_grad_enabled(grad)
-        torch.set_default_dtype(dtype)
-        if changed["number of threads"]:
-            torch.set_num_threads(threads)
-        if changed["flushing of denormals"]:
-            # the oracle computes in this thread too, and a unit in the last place of 0 would be 0
-            torch.set_flush_denormal(flushing)
-        torch.random.set_rng_state(random_state)
+    return restoring(put_back())
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.checks.process_state import flushes_denormals
+from harness.checks.process_state import flushes_denormals, process_state
 from harness.worker.candidate import guarded_state, put_back
 
 
@@ -33,3 +33,19 @@ def test_a_call_that_changes_nothing_is_not_noted():
     with guarded_state():
         torch.zeros(2).sum()
     assert put_back() == set()
+
+
+def test_all_that_is_put_back_is_as_it_was_also_under_a_default_device_without_numbers():
+    before = process_state()
+    try:
+        with guarded_state():
+            torch.set_default_device("meta")
+            torch.set_grad_enabled(False)
+            torch.set_default_dtype(torch.float64)
+            torch.set_num_threads(before["number of threads"] % 2 + 1)
+            torch.manual_seed(12345)
+    finally:
+        torch.set_default_device(None)
+    assert put_back() == {"grad mode", "default dtype", "number of threads", "torch's random state"}
+    after = process_state()
+    assert {name: after[name] for name in put_back()} == {name: before[name] for name in put_back()}
