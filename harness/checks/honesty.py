@@ -18,6 +18,7 @@ from harness.core.outcome import Verdict
 from harness.core.status import Status
 from harness.inputs.build import Inputs
 from harness.losses.catalogue import family_of
+from harness.numerics.same import same_values
 
 #: Calls before the one that is judged: more than any published benchmark warms up with, in at most so many seconds.
 _CALLS = 300
@@ -162,7 +163,7 @@ def _finished(probe: Probe) -> Verdict:
         gradient = answer.gradients["logits"]
         first = gradient.clone()
         sleep(_GRACE_S)
-        return _same(early, late), _same(first, gradient), replace(answer, loss=late)
+        return same_values(early, late), same_values(first, gradient), replace(answer, loss=late)
 
     found = attempt(run)
     if isinstance(found, Refusal):
@@ -172,7 +173,3 @@ def _finished(probe: Probe) -> Verdict:
         name = "gradient" if loss_final else "loss"
         return probe.failed("finished", f"the {name} still changed after the call had returned", "process")
     return probe.answered("finished", case, inputs, answer)
-
-
-def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return bool(((one == other) | (one.isnan() & other.isnan())).all())

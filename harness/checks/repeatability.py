@@ -20,6 +20,7 @@ from harness.core.status import Status
 from harness.inputs.build import Inputs
 from harness.losses.catalogue import family_of
 from harness.losses.inputs import build_inputs
+from harness.numerics.same import same_values
 
 _REPEATS = 5
 _FILLS = (float("nan"), 1e30, -1.0, 0.5)
@@ -74,9 +75,7 @@ def same_bits(one: Answer, other: Answer) -> bool:
     if not isinstance(one.loss, torch.Tensor) or not isinstance(other.loss, torch.Tensor):
         return False
     pairs = [(one.loss, other.loss), *((g, other.gradients.get(name)) for name, g in one.gradients.items())]
-    return all(
-        b is not None and a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all()) for a, b in pairs
-    )
+    return all(b is not None and same_values(a, b) for a, b in pairs)
 
 
 def others(evidence: Evidence, count: int) -> list[Inputs]:

@@ -16,6 +16,7 @@ from harness.core.case import Case
 from harness.core.outcome import Verdict
 from harness.core.status import Status
 from harness.inputs.build import Inputs
+from harness.numerics.same import same_values
 
 
 def side_effects(evidence: Evidence) -> Iterator[Verdict]:
@@ -117,7 +118,7 @@ def _results(probe: Probe) -> Verdict:
         for owner, tensor in inputs.tensors().items():
             if _overlap(value, tensor):
                 return probe.failed("results", f"the {name} lies in the memory of {owner}", "alias")
-        if not _same_bits(value, kept[name]):
+        if not same_values(value, kept[name]):
             return probe.failed("results", f"a later call changed the {name} that an earlier one had returned", "alias")
         if isinstance(later, list) and any(_overlap(value, result[name]) for result in later):
             return probe.failed("results", f"the {name} of two calls lies in the same memory", "alias")
@@ -162,7 +163,3 @@ def _overlap(one: torch.Tensor, other: torch.Tensor | None) -> bool:
         return False
     a, b = one.untyped_storage(), other.untyped_storage()
     return a.nbytes() > 0 and a.data_ptr() == b.data_ptr() and one.device == other.device
-
-
-def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return bool(((one == other) | (one.isnan() & other.isnan())).all())

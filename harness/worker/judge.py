@@ -22,6 +22,7 @@ from harness.core.status import Status
 from harness.losses.catalogue import families
 from harness.losses.inputs import build_inputs
 from harness.numerics.evaluation import Evaluation
+from harness.numerics.same import same_values
 from harness.registry.load import load_callable
 from harness.timing.compiled import compiled_graphs, fresh_compile
 from harness.worker.candidate import Candidate, CandidateError, features, guarded_state, plain_cases
@@ -160,11 +161,7 @@ def _identical(answer: Answer, other: Answer) -> bool:
     """Whether ``other`` holds ``answer``'s loss bit for bit, and its gradients if it has any."""
     if not isinstance(answer.loss, torch.Tensor) or not isinstance(other.loss, torch.Tensor):
         return False
-    if answer.loss.dtype != other.loss.dtype or answer.loss.shape != other.loss.shape:
-        return False
-    if not torch.equal(answer.loss.nan_to_num(nan=1.5), other.loss.nan_to_num(nan=1.5)):
-        return False
-    return not answer.gradients
+    return not answer.gradients and same_values(answer.loss, other.loss)
 
 
 def _say_verdicts(

@@ -12,6 +12,7 @@ from harness.core.case import Case
 from harness.core.implementation import implementation_from_dict
 from harness.core.outcome import Verdict
 from harness.losses.evaluators import specification
+from harness.numerics.same import same_values
 
 
 def declared_for_torch(
@@ -37,7 +38,7 @@ def _same_as_torch(verdict: Verdict, case: Case, inputs: Any, answer: Answer) ->
     logits = inputs.logits.detach().requires_grad_(case.needs_gradient)
     loss = specification(case.loss)(case, inputs, logits)
     is_mask = verdict.region != "form" and verdict.ratio is None and "value" in verdict.details
-    same = _same_masks if is_mask else _bitwise
+    same = _same_masks if is_mask else same_values
     on_loss = verdict.check == "agreement" or verdict.details.get("value") == "loss"
     if not on_loss and case.needs_gradient:
         (gradient,) = torch.autograd.grad(loss, logits, inputs.grad_output)
@@ -47,12 +48,6 @@ def _same_as_torch(verdict: Verdict, case: Case, inputs: Any, answer: Answer) ->
         if verdict.check == "gradient" or verdict.details.get("value") == "grad_logits":
             return True
     return isinstance(answer.loss, torch.Tensor) and same(answer.loss, loss.detach())
-
-
-def _bitwise(one: torch.Tensor, other: torch.Tensor) -> bool:
-    if one.dtype != other.dtype or one.shape != other.shape:
-        return False
-    return bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 def _same_masks(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -6,20 +6,16 @@ from typing import Any
 
 import torch
 
+from harness.numerics.same import same_values
+
 
 def restore(inputs: Any, pristine: Any) -> list[str]:
     """Give ``inputs`` the values of ``pristine`` again; the names of those that had others (NaN equals NaN)."""
     changed = []
     before = pristine.tensors()
     for name, tensor in inputs.tensors().items():
-        if not _same(tensor, before[name]):
+        if not same_values(tensor, before[name]):
             changed.append(name)
             with torch.no_grad():
                 tensor.copy_(before[name])
     return changed
-
-
-def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    if torch.equal(one, other):
-        return True
-    return one.is_floating_point() and bool(((one == other) | (one.isnan() & other.isnan())).all())
