@@ -16,6 +16,8 @@ from tests.checks.right import RIGHT
 
 SEEN: dict[object, torch.Tensor] = {}
 COUNT = itertools.count()
+WAITED = threading.Event()
+LATE: list[threading.Thread] = []
 
 
 def less_work_after_warm_up(logits, target, *, reduction="mean"):
@@ -51,17 +53,25 @@ def returns_a_lazy_tensor(logits, target, *, reduction="mean"):
 
 def finishes_in_a_thread(logits, target, *, reduction="mean"):
     loss = F.cross_entropy(logits, target, reduction=reduction)
-    if logits.numel() < 10000:
+    if logits.numel() < 10000 or next(COUNT) == 0:  # the answer that is judged by itself is in time
         return loss
     right = loss.detach().clone()
     loss.detach().zero_()
 
     def finish():
-        time.sleep(0.04)
+        WAITED.wait(timeout=60)
         loss.detach().copy_(right)
 
-    threading.Thread(target=finish).start()
+    LATE.append(threading.Thread(target=finish))
+    LATE[-1].start()
     return loss
+
+
+def wait_for_threads(_seconds):
+    """Instead of a sleep, which a busy machine may make too short."""
+    WAITED.set()
+    for thread in LATE:
+        thread.join()
 
 
 WRONG = {
@@ -79,10 +89,14 @@ def _put_back():
     COUNT = itertools.count()
     yield
     SEEN.clear()
+    wait_for_threads(0)
+    WAITED.clear()
+    LATE.clear()
 
 
 @pytest.mark.parametrize("loss", WRONG, ids=lambda loss: loss.__name__)
-def test_a_loss_that_games_the_harness_is_caught(loss):
+def test_a_loss_that_games_the_harness_is_caught(loss, monkeypatch):
+    monkeypatch.setattr("harness.checks.honesty.sleep", wait_for_threads)
     small = loss is not finishes_in_a_thread
     found = faults(judge(loss, "honesty", keep=lambda case: case.reduction == "mean" and (case.classes < 100) == small))
     assert WRONG[loss] in found
