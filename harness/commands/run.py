@@ -119,7 +119,7 @@ def _into(folder: RunFolder, plan: Plan, workers: Workers, display: Display, sum
         try:
             blind = keep_blindness(plan, workers, record, shown, folder.header.get("blindness") or {})
             observe_all(plan, workers, record, shown, folder.header.get("semantics") or {})
-            execute(plan, workers, record, shown)
+            execute(plan, workers, record, shown, observing_seconds=time.monotonic() - started)
             trainer = Trainer(plan, workers, record, shown, training.source)
             for setup, capture in training.runs.items():
                 trainer.train(setup, capture)

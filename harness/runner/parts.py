@@ -35,9 +35,13 @@ class Parts:
         self.cells += 1
         self.wall += seconds
 
-    def shares(self, judging_seconds: float) -> dict[str, float]:
-        """Seconds by part; ``between_samples`` is the sampler and the outside of the clock, ``waiting`` the rest."""
+    def shares(self, judging_seconds: float, observing_seconds: float = 0.0) -> dict[str, float]:
+        """Seconds by part; ``between_samples`` is the sampler and the outside of the clock, ``waiting`` the rest.
+
+        ``observing`` is what was asked before anything was judged: what the suite can see, and the semantics matrix.
+        """
         found = {
+            "observing": observing_seconds,
             "judging": judging_seconds,
             "starting": self.starting,
             "ceilings_and_selfcheck": self.machine,
@@ -50,15 +54,15 @@ class Parts:
         }
         return {name: round(seconds, 3) for name, seconds in found.items()}
 
-    def line(self, judging_seconds: float) -> str:
+    def line(self, judging_seconds: float, observing_seconds: float = 0.0) -> str:
         """One line for a person."""
-        shares = self.shares(judging_seconds)
+        shares = self.shares(judging_seconds, observing_seconds)
         total = max(sum(shares.values()), 1e-9)
         parts = sorted(((value, name) for name, value in shares.items() if name != "sampled"), reverse=True)
         rest = ", ".join(
             f"{name.replace('_', ' ')} {value / total:.0%}" for value, name in parts if value / total >= 0.005
         )
-        timing = max(total - shares["judging"], 1e-9)
+        timing = max(total - shares["judging"] - shares["observing"], 1e-9)
         return (
             f"time: {shares['sampled'] / total:.0%} of {total:.0f} s inside the sampled calls "
             f"({shares['sampled'] / timing:.0%} of the timing alone); {rest}"

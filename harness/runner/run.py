@@ -18,8 +18,12 @@ from harness.runner.timing import Timer
 from harness.worker.process import Workers
 
 
-def execute(plan: Plan, workers: Workers, record: Record, listener: Listener) -> None:
+def execute(
+    plan: Plan, workers: Workers, record: Record, listener: Listener, *, observing_seconds: float = 0.0
+) -> None:  # fmt: skip
     """Bring every cell of ``plan`` to its outcomes, as far as the record does not hold them already.
+
+    ``observing_seconds`` went before, and belong to the account of a timed run.
 
     Judging ends, and with it every judging worker, before timing begins: an idle process's thread pool would slow the
     one that is timed.
@@ -31,7 +35,7 @@ def execute(plan: Plan, workers: Workers, record: Record, listener: Listener) ->
     # compilers start from nothing in each timed run, so that a first call is one; the processes that time find there
     # what was compiled while judging
     with tempfile.TemporaryDirectory(prefix="harness-compiled-") as folder:
-        _judge_and_time(plan, workers, record, listener, compiled_into(folder))
+        _judge_and_time(plan, workers, record, listener, compiled_into(folder), observing_seconds)
 
 
 def compiled_into(folder: str) -> dict[str, str]:
@@ -40,8 +44,9 @@ def compiled_into(folder: str) -> dict[str, str]:
 
 
 def _judge_and_time(
-    plan: Plan, workers: Workers, record: Record, listener: Listener, environment: Mapping[str, str]
-) -> None:
+    plan: Plan, workers: Workers, record: Record, listener: Listener, environment: Mapping[str, str],
+    observing_seconds: float,
+) -> None:  # fmt: skip
     started = time.monotonic()
     judge = Judge(plan, workers, record, listener, environment)
     for implementation in plan.implementations:
@@ -52,7 +57,7 @@ def _judge_and_time(
         timer.settle()
         for case in plan.timed_cases():
             timer.time(case)
-        timer.account(judging_seconds)
+        timer.account(judging_seconds, observing_seconds)
     finally:
         timer.close()
 

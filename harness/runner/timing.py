@@ -56,11 +56,12 @@ class Timer:
         self._end_workers()
         self._mark.unlink(missing_ok=True)
 
-    def account(self, judging_seconds: float) -> None:
+    def account(self, judging_seconds: float, observing_seconds: float = 0.0) -> None:
         """Say where the time of the run went, and keep it in the header."""
         if self._parts.cells:
-            self._record.sink.update_header(time_parts=self._parts.shares(judging_seconds))
-            for line in (*first_call_lines(self._record.outcomes), self._parts.line(judging_seconds)):
+            spent = (judging_seconds, observing_seconds)
+            self._record.sink.update_header(time_parts=self._parts.shares(*spent))
+            for line in (*first_call_lines(self._record.outcomes), self._parts.line(*spent)):
                 self._listener.note(line)
 
     def settle(self) -> None:

@@ -84,3 +84,6 @@ def test_the_parts_of_a_run_add_up():
     assert sum(shares.values()) == pytest.approx(4.0)
     assert shares["sampled"] == pytest.approx(1.4)
     assert "35% of 4 s inside the sampled calls (56% of the timing alone)" in parts.line(1.5)
+    assert sum(parts.shares(1.5, 1.0).values()) == pytest.approx(5.0)
+    assert "28% of 5 s inside the sampled calls (56% of the timing alone); judging 30%" in parts.line(1.5, 1.0)
+    assert "observing 20%" in parts.line(1.5, 1.0)
