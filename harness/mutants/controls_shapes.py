@@ -179,3 +179,17 @@ def mean_of_nothing_is_zero(call: Call) -> Tensor:
     denominator = row_weights.sum()
     empty = call.target.numel() > 0 and not bool((call.target != call.ignore_index).any())
     return reduce(losses.reshape(call.target.shape), call.reduction, denominator + empty, call.logits.dtype)
+
+
+@control("rows of weight 0 are never read, whatever they hold", targets=("index",))
+def weightless_rows_never_read(call: Call) -> Tensor:
+    if call.weight is None or call.label_smoothing:
+        return composed(lambda rows: rows.log_softmax(1), call)
+    target = call.target.reshape(-1)
+    keep = target != call.ignore_index
+    labels = torch.where(keep, target, 0).long()
+    check_labels(labels, call.logits.shape[1])
+    weights = wide(call.weight)[labels] * keep
+    rows = torch.where((weights != 0)[:, None], class_rows(call.logits), 0)
+    losses = -rows.log_softmax(1).gather(1, labels[:, None])[:, 0] * weights
+    return reduce(losses.reshape(call.target.shape), call.reduction, weights.sum(), call.logits.dtype)

@@ -53,6 +53,7 @@ class Judge:
         self._by_weight = np.zeros(problem.classes, dtype=problem.real)
         self._overflows = np.zeros(len(problem.kept), dtype=bool)
         self._infinite = np.zeros(len(problem.kept), dtype=bool)
+        self._skippable = np.zeros(len(problem.kept), dtype=bool)
         self._weight_undefined = np.zeros(problem.classes, dtype=bool)
         self._weight_budgets = {grade: np.zeros(problem.classes) for grade in _GRADIENT_GRADES}
 
@@ -97,6 +98,8 @@ class Judge:
             self._losses[where] = piece.terms.value
             self._infinite[where] = piece.rows.top == np.inf
             self._overflows[where] = piece.overflows(self._rules.out)
+            if not piece.rows.sound.all():
+                self._skippable[where] = ~piece.rows.sound & piece.mass.none
             for grade, budget in row_budgets(piece, errors, self._problem, self._rules).items():
                 self._loss_budgets[grade][where] = budget
         if "logits" in self._gradients:
@@ -120,7 +123,7 @@ class Judge:
         found = self._found("logits", piece.block, piece.kept)
         if not piece.counted.all():
             # x - lse, with +inf for both or for the larger: NaN in one formula, a limit in another
-            odd = ~piece.counted & (piece.rows.top != np.inf)
+            odd = ~piece.counted & (piece.rows.top != np.inf) & ~_skipped(piece, found)
             nan = np.full_like(found[odd], np.nan)
             exact = {"standard": partial(np.zeros, nan.shape)}
             column = None if piece.mass.column is None else piece.mass.column[odd]
@@ -215,6 +218,7 @@ class Judge:
         if problem.reduction == "none":
             # of a logit of +inf the loss is NaN as torch's, or its limit
             self._losses[self._infinite & (found == np.inf)] = np.inf
+            self._skip(self._skippable & (found == 0.0))
             budgets = final_rows(self._losses, self._loss_budgets, rules)
             for region, chosen in (("loss", kept), ("ignored", ~kept)):
                 where = np.flatnonzero(chosen)
@@ -224,6 +228,8 @@ class Judge:
                 made = _given(budgets, where, exact)
                 self._tally("loss", region).add(rows, made, overflow=self._overflows[where])
             return
+        if np.isfinite(found).all():
+            self._skip(self._skippable)
         losses = self._losses[kept]
         result = reduce_losses(problem, losses)
         if self._infinite.any() and not np.isnan(self._losses[~self._infinite]).any() and (found == np.inf).all():
@@ -232,6 +238,17 @@ class Judge:
         made = _given(budgets, slice(None), None)
         whole = Comparison(truth=result.reshape(1), found=found, locate=lambda at: ())
         self._tally("loss", "loss").add(whole, made, overflow=bool(self._overflows.any()))
+
+    def _skip(self, rows: Array) -> None:
+        """Take the loss of ``rows`` for 0: they hold NaN and have no mass, and a kernel need not read them."""
+        self._losses[rows] = 0.0
+        for budget in self._loss_budgets.values():
+            budget[rows] = 0.0
+
+
+def _skipped(piece: Piece, found: Array) -> Array:
+    """Rows without mass, or without an upstream gradient, that were given a gradient of 0 whatever they hold."""
+    return (piece.mass.none | (piece.scale == 0.0)) & (found == 0.0).all(axis=1)
 
 
 def _logit_budgets(

@@ -84,6 +84,16 @@ class Mass:
     total: Array
     inner: Array | None = None
 
+    @property
+    def none(self) -> Array:
+        """Which rows have no mass on any class, bool (k,): all their weights or all their probabilities are 0."""
+        found = np.ones(len(self.total), dtype=bool)
+        if self.point is not None:
+            found &= self.point == 0.0
+        if self.spread is not None:
+            found &= (self.spread == 0.0).all(axis=1)
+        return found
+
     def take(self, rows: Array) -> Mass:
         """The mass of the rows where ``rows`` is True."""
         spread = self.spread

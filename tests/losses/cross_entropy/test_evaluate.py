@@ -1,6 +1,7 @@
 """Semantics: what the truth is at the edges, and what is reported where."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,6 +49,28 @@ def test_rows_without_a_softmax_are_nan_and_leave_the_others_alone(row):
     assert evaluate(case, inputs, *torch_answer(case, inputs)).grade is not None
     leaked = {"logits": torch.full((2, 3), NAN)}
     assert evaluate(case, inputs, None, leaked).region("grad_logits", "other").mismatches == 2
+
+
+@pytest.mark.parametrize("row", [[0.0, NAN, 1.0], [-INF, -INF, -INF]])
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_a_row_of_weight_0_may_be_left_unread_or_be_nan(row, reduction):
+    case, inputs = by_hand([[0.0, 1.0, 2.0], row], [0, 2], reduction=reduction, weight_values=[1.0, 1.0, 0.0])
+    loss, gradients = torch_answer(case, inputs)
+    assert loss.isnan().any()
+    assert evaluate(case, inputs, loss, gradients).grade is not None
+    read = replace(inputs, logits=torch.tensor([[0.0, 1.0, 2.0], [0.0, 0.0, 0.0]]))
+    loss, gradients = torch_answer(case, read)
+    assert evaluate(case, inputs, loss, gradients).grade is not None
+    gradients["logits"][1, 0] = 0.5
+    assert evaluate(case, inputs, loss, gradients).grade is None
+    assert evaluate(case, inputs, loss + 0.1, {}).grade is None
+
+
+def test_a_row_that_counts_may_not_be_left_unread():
+    case, inputs = by_hand([[0.0, 1.0, 2.0], [0.0, NAN, 1.0]], [0, 2], reduction="none", weight_values=[1.0, 0.0, 1.0])
+    loss, gradients = torch_answer(case, inputs)
+    assert evaluate(case, inputs, loss.nan_to_num(0.0), {}).grade is None
+    assert evaluate(case, inputs, None, {"logits": gradients["logits"].nan_to_num(0.0)}).grade is None
 
 
 def test_an_ignored_row_is_exactly_zero_whatever_it_holds():
