@@ -13,6 +13,7 @@ import torch
 from harness.checks.evidence import Answer, Evidence
 from harness.checks.graph_capture import captured
 from harness.checks.probe import Probe, attempt, gradients_of, leaf
+from harness.checks.process_state import deterministic_algorithms, unusual_state
 from harness.core.case import INTERPRETER, Case
 from harness.core.outcome import Verdict
 from harness.core.status import Status
@@ -29,6 +30,7 @@ def composition(evidence: Evidence) -> Iterator[Verdict]:
     case, inputs = evidence.case, evidence.inputs
     yield _composed(probe, "inner_node", case, inputs, lambda: _inner_node(evidence))
     yield _composed(probe, "checkpoint", case, inputs, lambda: _checkpointed(evidence))
+    yield _composed(probe, "settings", case, inputs, lambda: _other_settings(evidence))
     if case.dtype != "float64":
         narrow_case, narrow = _narrow(case, inputs)
         yield _composed(probe, "autocast", narrow_case, narrow, lambda: _autocast(evidence, narrow))
@@ -64,6 +66,15 @@ def _checkpointed(evidence: Evidence) -> Answer:
     function = evidence.function(evidence.case, inputs)
     loss = checkpoint(function, logits, inputs.target, use_reentrant=False)
     return gradients_of(loss, {"logits": logits}, inputs.grad_output)
+
+
+def _other_settings(evidence: Evidence) -> Answer:
+    """Deterministic algorithms asked for, another default dtype, number of threads and precision of matrix products."""
+    inputs, logits = evidence.inputs, leaf(evidence.inputs.logits)
+    function = evidence.function(evidence.case, inputs)
+    with unusual_state(), deterministic_algorithms(), torch.enable_grad():
+        loss = function(logits, inputs.target)
+        return gradients_of(loss, {"logits": logits}, inputs.grad_output)
 
 
 def _narrow(case: Case, inputs: Inputs) -> tuple[Case, Inputs]:

@@ -52,7 +52,8 @@ class Evidence:
     a failed verdict on such a call is none (the candidate's own, or torch's where the answer is torch's bit for bit).
     :mod:`harness.checks.trial` puts the three together. ``function`` binds the options of a case and gives the
     candidate as a plain callable of (logits, target), for checks that are about the call itself; it may raise anything.
-    ``disturbed`` names the settings of the process that earlier calls left changed.
+    ``disturbed`` names the settings of the process that earlier calls left changed, and ``written`` the inputs that the
+    call to which this is the answer wrote into.
     """
 
     case: Case
@@ -67,6 +68,7 @@ class Evidence:
     excuse: Callable[[Verdict, Case, Any, Answer | None], str | None] = _not_given
     function: Callable[[Case, Any], Callable[[Any, Any], Any]] = _not_given
     disturbed: Callable[[], Sequence[str]] = tuple
+    written: Sequence[str] = ()
 
 
 def verdict_of(evidence: Evidence, check: str, regions: list[RegionReport], variant: str = "") -> Verdict:

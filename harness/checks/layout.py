@@ -74,13 +74,15 @@ def _changes(case: Case) -> Iterator[tuple[str, Change]]:
     if not family.has_classes:
         yield from _without_classes(family, layouts)
         return
-    if case.weight != "none" or case.label_smoothing:
+    if not case.dims and (case.weight != "none" or case.label_smoothing):
         yield from _with_options(case)
         return
     if case.target_kind == "probability":
+        turned = "classes last" if case.dims else "transposed"
         for name, lay_out in layouts.items():
             yield f"probabilities: {name}", _on_target(lay_out)
-        yield "probabilities and logits: transposed", _on_both(layouts["transposed"])
+        yield f"logits beside contiguous probabilities: {turned}", _on_logits(layouts[turned])
+        yield f"probabilities and logits: {turned}", _on_both(layouts[turned])
         return
     for name, lay_out in layouts.items():
         yield f"logits: {name}", _on_logits(lay_out)

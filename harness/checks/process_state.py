@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -124,6 +125,19 @@ def unusual_state() -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
         torch.set_num_threads(threads)
         torch.set_default_dtype(default)
+
+
+@contextmanager
+def deterministic_algorithms() -> Iterator[None]:
+    """What ``torch.use_deterministic_algorithms`` asks for, without its warnings of what has none."""
+    before, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)
 
 
 def _short(value: Any) -> bool:

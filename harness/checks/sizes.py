@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from harness.checks.evidence import Evidence
 from harness.checks.trial import Change, Sweep, bare, sweep_seconds, thorough
 from harness.core.case import Case
 from harness.core.outcome import Verdict
+from harness.losses.catalogue import family_of
 
 #: Asked first: vector, warp and tile edges up to 2^13, primes, and vocabularies (odd ones misalign the second row).
 EDGES = tuple(
@@ -26,22 +28,54 @@ EDGES = tuple(
 )  # fmt: skip
 #: 257 is prime: the sweep visits every residue of any tile size early.
 _STEP = 257
+#: Values of options, together first: what an implementation has no option for it is asked without.
+_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "all options": {"weight": "skewed", "ignored": 0.25, "label_smoothing": 0.1},
+        "weighted": {"weight": "skewed"},
+        "a quarter ignored": {"ignored": 0.25},
+        "smoothed": {"label_smoothing": 0.1},
+    }
+)
 
 
 def sizes(evidence: Evidence) -> Iterator[Verdict]:
     """One verdict over the sizes of the cell's sweep; a cell without one is judged as it stands."""
     marks = set(evidence.case.options)
-    quick = 0.8 if evidence.case.dtype == "float32" else 0.5
+    quick = 1.2 if evidence.case.dtype == "float32" else 0.5
     sweep = Sweep(evidence, "sizes", seconds=sweep_seconds(evidence, quick), least=3)
     if set(SWEEP) <= marks:
         yield _swept(evidence, sweep)
     elif set(FAR) <= marks:
         yield _far(evidence, sweep)
     else:
-        sweep.judge(f"{evidence.case.rows} rows, mean", evidence, evidence.case)
-        # a row left out is 1 of 65537 in a mean, less than the rounding of their sum
-        sweep.ask(f"{evidence.case.rows} rows, none", replace(bare(evidence.case), reduction="none"))
-        yield sweep.verdict(2)
+        yield _large(evidence, sweep)
+
+
+def _large(evidence: Evidence, sweep: Sweep) -> Verdict:
+    """Plain, then with options: a path for many rows or classes has its own ways to weigh, to leave out, to smooth."""
+    rows, plain = f"{evidence.case.rows} rows of {evidence.case.classes}", bare(evidence.case)
+    sweep.judge(f"{rows}, mean", evidence, evidence.case)
+    # a row left out is 1 of 65537 in a mean, less than the rounding of their sum
+    planned = [(f"{rows}, none", replace(plain, reduction="none"))]
+    planned += [(f"{rows}, {words}", case) for words, case in _with_options(plain)]
+    for name, case in planned:
+        if sweep.ask(name, case) is None:
+            break
+    return sweep.verdict(1 + len(planned))
+
+
+def _with_options(plain: Case) -> Iterator[tuple[str, Case]]:
+    """``plain`` with those of the options that its family has."""
+    family = family_of(plain.loss)
+    asked: list[Mapping[str, Any]] = []
+    for words, values in _OPTIONS.items():
+        known = {name: value for name, value in values.items() if family.axis(name)}
+        if not known or known in asked or family.refusal(replace(plain, **known)):
+            continue
+        asked.append(known)
+        for reduction in ("mean", "none"):
+            yield f"{reduction}, {words}", replace(plain, reduction=reduction, **known)
 
 
 def _swept(evidence: Evidence, sweep: Sweep) -> Verdict:

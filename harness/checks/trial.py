@@ -16,11 +16,15 @@ from harness.core.status import Status
 from harness.losses.catalogue import family_of
 from harness.losses.inputs import build_inputs
 from harness.numerics.evaluation import RegionReport
+from harness.numerics.same import same_values
 
 #: A sweep ends once this many of its trials have failed: more would only say the same.
 ENOUGH_FAULTS = 3
 #: Seconds that a sweep may take under ``--thorough``; a call may be silent for twice as long.
 THOROUGH_SECONDS = 60.0
+
+#: The region of a verdict on what a call did to its inputs.
+INPUTS = "inputs"
 
 Change = Callable[[Any], Any]
 
@@ -35,11 +39,13 @@ def attempt(evidence: Evidence, case: Case, inputs: Any) -> Evidence | Refusal:
     if isinstance(answer, Refusal):
         return answer
     evaluation = evidence.evaluate(case, pristine, answer)
-    return replace(evidence, case=case, inputs=pristine, answer=answer, evaluation=evaluation)
+    given, before = inputs.tensors(), pristine.tensors()
+    written = [name for name, tensor in given.items() if not same_values(tensor.detach(), before[name])]
+    return replace(evidence, case=case, inputs=pristine, answer=answer, evaluation=evaluation, written=written)
 
 
 def fault(evidence: Evidence, check: str, variant: str = "", wanted: Sequence[str] = ()) -> Verdict | None:
-    """What is wrong with one answer, form before values (shape, dtype, gradient, NaN and inf, budgets); or None.
+    """What is wrong with one answer, or None: form, then NaN and inf, then budgets, then inputs written into.
 
     The gradients that must be there are those ``wanted``, or all that the loss is trained by.
     """
@@ -57,7 +63,17 @@ def fault(evidence: Evidence, check: str, variant: str = "", wanted: Sequence[st
     verdict = verdict_of(evidence, check, [region for region in regions if region.value == "loss"], variant)
     if verdict.status is not Status.FAILED and case.needs_gradient:
         verdict = verdict_of(evidence, check, [region for region in regions if region.value != "loss"], variant)
-    return verdict if verdict.status is Status.FAILED else None
+    return verdict if verdict.status is Status.FAILED else _written_fault(evidence, check, variant)
+
+
+def _written_fault(evidence: Evidence, check: str, variant: str) -> Verdict | None:
+    """A path that only some sizes, layouts or options take may be the one that writes into what it was given."""
+    if not evidence.written:
+        return None
+    reason = f"the call changed the caller's {' and '.join(evidence.written)}"
+    return Verdict(
+        check=check, variant=variant, status=Status.FAILED, reason=reason, region=INPUTS, seed=evidence.case.seed
+    )  # fmt: skip
 
 
 def _dtype_fault(evidence: Evidence) -> str | None:

@@ -31,6 +31,7 @@ GROUPS: Mapping[str, str] = MappingProxyType(
         "others_backward": "the other losses: gradients",
         "others_related": "the other losses: what holds between two answers",
         "crossings": "options that meet sizes, dimensions, regimes and other calls",
+        "paths": "paths of their own for many rows, strides and options taken together",
     }
 )
 CONTROL_MODULES = (

@@ -11,6 +11,7 @@ import torch
 
 from harness.checks.evidence import Answer, Evidence, Refusal
 from harness.checks.process_state import differences, process_state
+from harness.checks.trial import INPUTS
 from harness.core.case import INTERPRETER, Case
 from harness.core.compiling import compile_key
 from harness.core.outcome import Verdict
@@ -177,11 +178,12 @@ def _excuse(candidate: Candidate, job: Mapping[str, Any]) -> Callable[[Verdict, 
     """Declared reasons: under the check's own name, or under that of the cell check which would see the same."""
 
     def excuse(verdict: Verdict, case: Case, inputs: Any, answer: Answer | None) -> str | None:
+        variant = verdict.variant or (INPUTS if verdict.region == INPUTS else "")
         for name in dict.fromkeys((verdict.check, *_same_fault(verdict))):
-            declared = candidate.description.declared(name, case, verdict.variant, verdict.region)
+            declared = candidate.description.declared(name, case, variant, verdict.region)
             if declared is not None:
                 return f"{declared.reason} ({declared.text}; {verdict.reason})"
-        if answer is None:
+        if answer is None or verdict.region == INPUTS:
             return None
         as_torch = declared_for_torch(verdict, case, inputs, answer, job, also=_same_fault(verdict))
         return None if as_torch is None else f"as torch: {as_torch} ({verdict.reason})"
@@ -193,5 +195,7 @@ def _same_fault(verdict: Verdict) -> tuple[str, ...]:
     """The cell checks that would have seen what ``verdict`` tells."""
     if verdict.region == "form":
         return ()
+    if verdict.region == INPUTS:
+        return ("side_effects",)
     by_value = "agreement" if verdict.details.get("value") == "loss" else "gradient"
     return (by_value, "stability") if verdict.ratio is None else (by_value,)

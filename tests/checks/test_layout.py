@@ -70,6 +70,33 @@ def test_an_assumed_layout_is_found(wrong, told):
     assert told in reasons(judge(wrong, "layout", keep=keep))[0]
 
 
+def with_options(case):
+    return case.target_kind == "index" and bool(case.dims)
+
+
+@pytest.mark.parametrize("forgotten", ["weight", "label_smoothing", "ignore_index"])
+def test_an_option_forgotten_in_strided_dimensions_is_found(forgotten):
+    default = {"weight": None, "label_smoothing": 0.0, "ignore_index": -100}
+
+    def loss(logits, target, *, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
+        options = {"weight": weight, "ignore_index": ignore_index, "label_smoothing": label_smoothing}
+        if logits.ndim > 2 and not logits.is_contiguous():
+            options[forgotten] = default[forgotten]
+        return torch_loss(logits, target, reduction=reduction, **options)
+
+    assert "logits: classes last" in reasons(judge(loss, "layout", keep=with_options))[0]
+
+
+def test_probabilities_misread_in_dimensions_are_found():
+    def loss(logits, target, *, weight=None, reduction="mean", label_smoothing=0.0):
+        if target.is_floating_point() and target.ndim > 2 and not target.is_contiguous():
+            target = target.as_strided(target.shape, torch.empty(target.shape).stride(), target.storage_offset())
+        return torch_loss(logits, target, weight=weight, reduction=reduction, label_smoothing=label_smoothing)
+
+    found = reasons(judge(loss, "layout", keep=lambda case: case.target_kind != "index"))
+    assert "probabilities: classes last" in found[0]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_torch_passes(dtype):
     assert {v.status for _, v in judge(torch_loss, "layout", dtype=dtype)} == {Status.PASSED}

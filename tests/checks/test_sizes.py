@@ -72,6 +72,48 @@ def test_rows_beyond_a_grid_are_found():
     assert "65537 rows" in reasons(judge(forgets_rows_beyond_the_grid, "sizes", keep=rows))[0]
 
 
+def beyond(rows, **forgotten):
+    """torch's own, which forgets options from so many rows on."""
+
+    def loss(logits, target, *, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
+        options = {"weight": weight, "ignore_index": ignore_index, "label_smoothing": label_smoothing}
+        options |= forgotten if len(logits) > rows else {}
+        return torch_loss(logits, target, reduction=reduction, **options)
+
+    return loss
+
+
+def weighted(logits, target, *, weight=None, reduction="mean"):
+    return beyond(4000, weight=None)(logits, target, weight=weight, reduction=reduction)
+
+
+def smoothed(logits, target, *, label_smoothing=0.0, reduction="mean"):
+    return beyond(4000, label_smoothing=0.0)(logits, target, label_smoothing=label_smoothing, reduction=reduction)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (beyond(4000, weight=None), "all options"),
+        (beyond(4000, label_smoothing=0.0), "all options"),
+        (weighted, "weighted"),
+        (smoothed, "smoothed"),
+    ],
+)
+def test_an_option_forgotten_on_the_path_of_many_rows_is_found(wrong, told):
+    assert f"4097 rows of 5, mean, {told}" in reasons(judge(wrong, "sizes", keep=rows))[0]
+
+
+def test_logits_written_into_at_some_width_are_found():
+    def overwrites(logits, target, *, reduction="mean"):
+        loss = torch_loss(logits, target, reduction=reduction)
+        if logits.shape[1] == 769:
+            logits.data.mul_(0.5)
+        return loss
+
+    assert "changed the caller's logits" in reasons(judge(overwrites, "sizes", keep=swept))[0]
+
+
 def test_torch_passes():
     assert {v.status for _, v in judge(torch_loss, "sizes", dtype="float64")} == {Status.PASSED}
 

@@ -12,10 +12,20 @@ DIMS = ((3,), (3, 4), (3, 4, 6))
 
 
 def cases(anchor: Case, thorough: bool) -> Iterator[Case]:
-    """One cell for each number of dimensions; each kind of support that a signature does not show has its own."""
+    """Cells for each number of dimensions; each kind of support that a signature does not show has its own.
+
+    All options at once where there are several dimensions: a kernel flattens them by a path of its own.
+    """
     yield own_case(anchor, thorough, batch=5, classes=37)
     yield own_case(anchor, thorough, batch=5, classes=37, target="probability")
     yield own_case(anchor, thorough, batch=5, classes=37, weight="uniform")
     yield own_case(anchor, thorough, batch=5, classes=37, label_smoothing=0.1)
+    yield own_case(anchor, thorough, batch=5, classes=37, ignored=0.4, ignore_index=3)
+    # what squeezes sizes of 1 loses this one
+    yield own_case(anchor, thorough, batch=2, classes=7, dims=(3, 1))
     for dims in DIMS:
         yield own_case(anchor, thorough, batch=2, classes=7, dims=dims)
+        if anchor.dtype == "float32" or thorough:
+            together = {"batch": 2, "classes": 7, "dims": dims, "weight": "skewed", "label_smoothing": 0.1}
+            yield own_case(anchor, thorough, ignored=0.25, ignore_index=3, **together)
+            yield own_case(anchor, thorough, target="probability", **together)

@@ -15,7 +15,10 @@ LARGEST = 1100
 
 
 def cases(anchor: Case, thorough: bool) -> Iterator[Case]:
-    """Two sweeps, and plain cells of many rows: 4097 exceeds a tile of rows, 65537 the second dimension of a grid."""
+    """Two sweeps, and plain cells of many rows or classes.
+
+    4097 rows exceed a tile of them, 65537 the second dimension of a grid.
+    """
     yield own_case(anchor, thorough, batch=3, classes=LARGEST, options=SWEEP)
     yield own_case(anchor, thorough, batch=3, classes=LARGEST, options=FAR)
     if anchor.device == INTERPRETER and not thorough:
@@ -23,3 +26,6 @@ def cases(anchor: Case, thorough: bool) -> Iterator[Case]:
     yield own_case(anchor, thorough, batch=4097, classes=5)
     if anchor.dtype == "float32" or thorough:
         yield own_case(anchor, thorough, batch=65537, classes=3)
+        # more than 2^20 logits and 2^16 classes; and one row of many classes, as when decoding
+        yield own_case(anchor, thorough, batch=16, classes=65600)
+        yield own_case(anchor, thorough, batch=1, classes=4100)

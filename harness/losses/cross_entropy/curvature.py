@@ -7,7 +7,10 @@ With p the softmax of a row, c = G Q its scale times its target mass, and v the 
 Both the differentiated softmax and the differentiated log-softmax form it from p (relative error R_i, see
 ``budget_softmax``) in at most two such products, so an entry is allowed
 
-    2 c p_i [(|v_i| + Σ p_j |v_j|) (R_i + 8 u) + Σ p_j |v_j| (R_j + h u)] + smallest_normal(float32) + ½ ulp
+    2 c p_i [(|v_i| + Σ p_j |v_j|) (R_i + R_c + 8 u) + Σ p_j |v_j| (R_j + h u)] + smallest_normal(float32) + ½ ulp
+
+where R_c is what c costs: a sum over the classes where mass is spread over them, and the sum of the weights that a mean
+divides by.
 """
 
 from __future__ import annotations
@@ -19,8 +22,8 @@ import torch
 
 from harness.core.case import Case
 from harness.losses.cross_entropy.budget_softmax import softmax_error
-from harness.losses.cross_entropy.grades import FLUSH, plain_float, row_errors, rules_for
-from harness.losses.cross_entropy.problem import CrossEntropyInputs, pose
+from harness.losses.cross_entropy.grades import FLUSH, Rules, plain_float, row_errors, rules_for
+from harness.losses.cross_entropy.problem import CrossEntropyInputs, Problem, pose
 from harness.losses.cross_entropy.truth import Piece, pieces
 from harness.numerics.blocks import class_rows
 from harness.numerics.formats import Array, oracle_dtype, ulp
@@ -50,7 +53,9 @@ def judge_curvature(case: Case, inputs: CrossEntropyInputs, vector: torch.Tensor
         p = piece.rows.e / piece.rows.s[:, None]
         truth = (piece.scale * piece.mass.total)[:, None] * p * (v - (p * v).sum(axis=1, keepdims=True))
         error = softmax_error(row_errors(piece.rows, rules), rules.standard, rules.u, plain_float(piece.rows.reach))
-        budget = _budget(piece, plain_float(p), np.abs(plain_float(v)), error, rules.u)
+        budget = _budget(
+            piece, plain_float(p), np.abs(plain_float(v)), error, _scale_error(piece, problem, rules), rules.u
+        )
         budget += FLUSH + ulp(np.abs(plain_float(truth)) + budget, rules.out, ulps=1.0)
         off = np.abs(plain_float(got - truth))
         ratio = np.where(np.isfinite(off), off / budget, np.inf)
@@ -63,8 +68,14 @@ def judge_curvature(case: Case, inputs: CrossEntropyInputs, vector: torch.Tensor
     return worst
 
 
-def _budget(piece: Piece, p: Array, size: Array, error: Array, u: float) -> Array:
+def _scale_error(piece: Piece, problem: Problem, rules: Rules) -> float:
+    """R_c, the relative error of c = G Q."""
+    summed = 0.0 if piece.mass.spread is None else max(kind.mass_depth for kind in rules.standard)
+    return rules.u * (summed + problem.sums_weights * (rules.batch_depth + 1.0))
+
+
+def _budget(piece: Piece, p: Array, size: Array, error: Array, of_scale: float, u: float) -> Array:
     scale = np.abs(plain_float(piece.scale * piece.mass.total))[:, None]
     mean = (p * size).sum(axis=1, keepdims=True)
     summed = (p * size * (error + (p.shape[1] + 1.0) * u)).sum(axis=1, keepdims=True)
-    return 2.0 * scale * p * ((size + mean) * (error + 8.0 * u) + summed)
+    return 2.0 * scale * p * ((size + mean) * (error + of_scale + 8.0 * u) + summed)
