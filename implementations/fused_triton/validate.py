@@ -56,5 +56,19 @@ def require_gradients(logits: torch.Tensor, weight: torch.Tensor | None, probabi
     """No gradient of weight with index targets; nothing written over logits whose entries share memory."""
     if weight is not None and weight.requires_grad and not probability and torch.is_grad_enabled():
         raise NotImplementedError("the gradient of weight exists with probability targets only")
-    if inplace and any(size > 1 and stride == 0 for size, stride in zip(logits.shape, logits.stride(), strict=True)):
-        raise ValueError("logits are expanded, several entries share memory: a gradient cannot be written over them")
+    if inplace and _may_overlap(logits):
+        raise ValueError(
+            f"logits of shape {tuple(logits.shape)} and strides {logits.stride()} may share memory between entries: "
+            "a gradient cannot be written over them"
+        )
+
+
+def _may_overlap(tensor: torch.Tensor) -> bool:
+    # each dimension, from the densest, must step over all that those before it span
+    span = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1:
+            if stride < span:
+                return True
+            span = stride * (size - 1) + span
+    return False
