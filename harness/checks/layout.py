@@ -60,11 +60,11 @@ def _torch_answers(case: Case, change: Change) -> bool:
 
 
 def _probes(case: Case) -> list[Case]:
-    """Two cells of different sizes: what raises on both is refused, what raises on one is wrong."""
+    """Two cells of different sizes (but for a single row): what raises on both is refused, on one of them is wrong."""
     plain = bare(case)
     # more classes than int8 can number
     classes = plain.classes - 1 if case.dims else 250
-    return [plain, replace(plain, batch=plain.batch - 1, classes=classes, reduction="none")]
+    return [plain, replace(plain, batch=max(plain.batch - 1, 1), classes=classes, reduction="none")]
 
 
 def _changes(case: Case) -> Iterator[tuple[str, Change]]:

@@ -81,7 +81,7 @@ def _under_autocast(evidence: Evidence) -> Iterator[Verdict]:
     inputs = _typed(build_inputs(replace(case, dtype="bfloat16")), getattr(torch, case.dtype))
     values = _typed(inputs, torch.bfloat16)
     with torch.autocast(inputs.logits.device.type, dtype=torch.bfloat16):
-        found = evidence.call(case, inputs)
+        found = evidence.call(case, inputs.copied())
     if isinstance(found, Refusal):
         reason = f"refuses autocast: {found.reason}"
         yield Verdict(check="precision", variant="autocast", status=Status.UNSUPPORTED, reason=reason, seed=case.seed)

@@ -66,7 +66,8 @@ class Probe:
 
     def called(self, variant: str, case: Case, inputs: Inputs) -> Verdict:
         """The verdict on one ordinary call with ``inputs``."""
-        return self.answered(variant, case, inputs, self.evidence.call(case, inputs))
+        pristine = inputs.copied()
+        return self.answered(variant, case, pristine, self.evidence.call(case, inputs))
 
     def failed(self, variant: str, reason: str, region: str = "form") -> Verdict:
         """A failed verdict with ``reason``, or a declared one."""

@@ -68,7 +68,8 @@ def relations(evidence: Evidence) -> Iterator[Verdict]:
         return
     known = _KNOWN[evidence.case.loss]
     start = known.starting_inputs(evidence.case, evidence.inputs)
-    answer = evidence.call(evidence.case, start)
+    # copies: the truth is that of the inputs as they were, whatever a call writes into them
+    answer = evidence.call(evidence.case, start.copied())
     verdict = probe.answered("start", evidence.case, start, answer)
     yield verdict
     if verdict.status is not Status.PASSED or isinstance(answer, Refusal):
@@ -81,7 +82,7 @@ def relations(evidence: Evidence) -> Iterator[Verdict]:
 
 
 def _related(probe: Probe, relation: Relation, base: Side) -> Verdict:
-    answer = probe.evidence.call(relation.case, relation.inputs)
+    answer = probe.evidence.call(relation.case, relation.inputs.copied())
     if isinstance(answer, Refusal) or not relation.compare:
         return probe.answered(relation.name, relation.case, relation.inputs, answer)
     verdict = probe.answered(relation.name, relation.case, relation.inputs, answer)

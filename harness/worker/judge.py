@@ -205,17 +205,17 @@ def _memory_figures(
 def _outcome(
     candidate: Candidate, case: Case, inputs: Any, answer: Answer, verdict: Verdict, job: Mapping[str, Any]
 ) -> Outcome:
-    """The outcome of a verdict: a failed one becomes ``declared`` where it was declared, or is torch's own."""
+    """The outcome of a verdict: a fault becomes ``declared`` where it was declared, or the answer is torch's own."""
     status, reason = verdict.status, verdict.reason
-    if status is Status.FAILED:
+    if status in (Status.FAILED, Status.RAISED):
         declared = candidate.description.declared(verdict.check, case, verdict.variant, verdict.region)
         if declared is not None:
             status, reason = Status.DECLARED, f"{declared.reason} ({declared.text}; {reason})"
-        elif verdict.check in CELL_CHECKS and (
+        elif status is Status.FAILED and verdict.check in CELL_CHECKS:
             # the others have asked this of each of their own answers, of which this cell's is but one
-            as_torch := declared_for_torch(verdict, case, inputs, answer, job)
-        ):
-            status, reason = Status.DECLARED, f"as torch: {as_torch} ({reason})"
+            as_torch = declared_for_torch(verdict, case, inputs, answer, job)
+            if as_torch is not None:
+                status, reason = Status.DECLARED, f"as torch: {as_torch} ({reason})"
     return Outcome(
         case=case, implementation=candidate.description.name, kind=JUDGED, check=verdict.check, status=status,
         reason=reason, variant=verdict.variant, metrics=judged_metrics(verdict, case, candidate.description, job),

@@ -77,11 +77,12 @@ def _again(candidate: Candidate) -> Callable[[Case, Callable[[Any], Any]], Evalu
         if unsupported_reason(candidate.description, case, candidate.family) is not None:
             return None
         inputs = change(build_inputs(case))
+        pristine = inputs.copied()  # some write into what they are given, as they may declare
         try:
             answer = candidate.answer(case, inputs)
         except CandidateError:
             return None  # what raises on ordinary inputs is told by the cell's own outcome
-        return evaluate_answer(case, inputs, answer)
+        return evaluate_answer(case, pristine, answer)
 
     return again
 
