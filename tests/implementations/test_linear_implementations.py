@@ -75,6 +75,8 @@ def test_a_file_registers_linear_cross_entropy_under_its_name(name):
 @pytest.mark.parametrize("name", ["linear_torch", "linear_torch_native", "linear_chunked"])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_loss_and_all_gradients_agree_with_float64(name, reduction):
+    if name == "linear_torch_native" and not hasattr(F, "linear_cross_entropy"):
+        pytest.skip("F.linear_cross_entropy is new in torch 2.13")
     trained, target = made()
     assert_near(
         answer(name, trained, target, reduction=reduction), truth(trained, target, reduction=reduction), relative=2e-6
