@@ -63,6 +63,7 @@ def kl_div_torch_compile(
     loss="kl_div",
     expect={
         "stability|options[target=one_hot]": "0 · log 0 is NaN",
+        "sizes[dtype=float16]": "0 · log 0 is NaN: among thousands of classes some probabilities round to 0",
         "stability[regime=masked|masked_target|lone|edge|edge_wrong|wide|nonfinite]": "0 · -inf is NaN",
     },
 )

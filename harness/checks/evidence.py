@@ -28,11 +28,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a call gave no answer: ``status`` unsupported, raised or out_of_memory; ``error`` the exception's type."""
+    """Why a call gave no answer: ``status`` unsupported, raised or out_of_memory; ``error`` the exception's type.
+
+    ``inputs`` are those of the call where they are known: torch may raise on them too.
+    """
 
     status: Status
     reason: str
     error: str = ""
+    inputs: Any = None
 
 
 def _not_given(*_: Any) -> Any:

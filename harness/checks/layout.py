@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from harness.checks.evidence import Evidence, Refusal
-from harness.checks.layouts import TARGETS, TWO_DIMENSIONS, Layout, more_dimensions, shifted, strided
+from harness.checks.layouts import ONE_DIMENSION, TARGETS, TWO_DIMENSIONS, Layout, more_dimensions
 from harness.checks.trial import Sweep, attempt, bare, sweep_seconds
 from harness.core.case import Case
 from harness.core.family import Family
@@ -71,6 +71,7 @@ def _changes(case: Case) -> Iterator[tuple[str, Change]]:
     """Name → change of the inputs."""
     layouts = more_dimensions(2 + len(case.dims)) if case.dims else TWO_DIMENSIONS
     family = family_of(case.loss)
+    yield from _on_others(case)
     if not family.has_classes:
         yield from _without_classes(family, layouts)
         return
@@ -107,12 +108,21 @@ def _without_classes(family: Family, layouts: Mapping[str, Layout]) -> Iterator[
 
 def _with_options(case: Case) -> Iterator[tuple[str, Change]]:
     """Kernels often have a path of their own for weights and smoothing."""
-    if case.weight != "none":
-        yield "weight: every second entry", lambda i: replace(i, weight=strided(i.weight, stretch=(2,)))
-        yield "weight: an offset of 1 element", lambda i: replace(i, weight=shifted(i.weight, 1))
-        yield "weight: one entry expanded", lambda i: replace(i, weight=i.weight[:1].expand(i.weight.shape))
     for name in ("transposed", "padded rows", "sliced rows"):
         yield f"logits: {name}", _on_logits(TWO_DIMENSIONS[name])
+
+
+def _on_others(case: Case) -> Iterator[tuple[str, Change]]:
+    """What a call is given beside its first and last tensor: a class weight, the weight and bias of a last layer."""
+    for name, tensor in build_inputs(bare(case)).tensors().items():
+        if name in ("logits", "target", "grad_output"):
+            continue
+        for words, lay_out in {1: ONE_DIMENSION, 2: TWO_DIMENSIONS}.get(tensor.ndim, {}).items():
+            yield f"{name}: {words}", _on_named(name, lay_out)
+
+
+def _on_named(name: str, lay_out: Layout) -> Change:
+    return lambda inputs: inputs.changed({name: lay_out(inputs.tensors()[name])})
 
 
 def _on_logits(lay_out: Layout) -> Change:

@@ -62,6 +62,15 @@ def _gap(values: torch.Tensor) -> float:
     return float("nan") if values.is_floating_point() else 0
 
 
+#: Layouts of weights (C,); the last changes the values too.
+ONE_DIMENSION: MappingProxyType[str, Layout] = MappingProxyType(
+    {
+        "every second entry": lambda w: strided(w, stretch=(2,)),
+        "an offset of 1 element": lambda w: shifted(w, 1),
+        "one entry expanded": _first_repeated,
+    }
+)
+
 #: Layouts of (N, C) logits; the last two change the values too (they cannot hold any others).
 TWO_DIMENSIONS: MappingProxyType[str, Layout] = MappingProxyType(
     {

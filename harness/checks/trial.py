@@ -37,7 +37,7 @@ def attempt(evidence: Evidence, case: Case, inputs: Any) -> Evidence | Refusal:
     pristine = inputs.copied()
     answer = evidence.call(case, inputs)
     if isinstance(answer, Refusal):
-        return answer
+        return replace(answer, inputs=pristine)
     evaluation = evidence.evaluate(case, pristine, answer)
     given, before = inputs.tensors(), pristine.tensors()
     written = [name for name, tensor in given.items() if not same_values(tensor.detach(), before[name])]
@@ -170,7 +170,7 @@ class Sweep:
             return
         self._asked += 1
         raised = Verdict(check=self._check, status=refusal.status, reason=refusal.reason, seed=case.seed)
-        excuse = self._evidence.excuse(raised, case, None, None)
+        excuse = self._evidence.excuse(raised, case, refusal.inputs, None)
         if excuse is not None:
             self._excuses.append(f"{name}: {excuse}")
         else:

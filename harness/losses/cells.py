@@ -13,12 +13,12 @@ from harness.core.family import Family
 
 #: Marks a cell on which its check asks everything it knows, as ``--thorough`` wants, rather than a sample.
 EVERYTHING = (("sweep", "all"),)
-#: Checks that :func:`cells` has cells for.
-CHECKS = ("grad_output", "options", "layout", "relations", "side_effects", "repeatability", "honesty")
+#: Marks a cell over whose numbers of classes the check ``sizes`` sweeps.
+SWEPT = (("classes", "swept"),)
 
 
 def cells(check: str, anchor: Case, thorough: bool) -> Iterator[Case]:
-    """Cells of ``check`` for the loss, device and dtype of ``anchor``; none for a check not in :data:`CHECKS`."""
+    """Cells of ``check`` for the loss, device and dtype of ``anchor``; none for a check that is not here."""
     from harness.losses.catalogue import family_of  # which lists the families, and they list these cells
 
     family = family_of(anchor.loss)
@@ -26,13 +26,14 @@ def cells(check: str, anchor: Case, thorough: bool) -> Iterator[Case]:
     every = anchor.dtype == "float32" or thorough
     made = {
         "grad_output": _grad_output, "options": _options, "layout": _layout, "side_effects": _side_effects,
-        "repeatability": _repeatability, "honesty": _honesty, "relations": _relations,
+        "repeatability": _repeatability, "honesty": _honesty, "relations": _relations, "sizes": _sizes,
+        "composition": _composition,
     }.get(check)  # fmt: skip
     if made is None:
         return
     for case in made(family, base, every):
         if family.refusal(case) is None:
-            swept = check in ("options", "layout") and thorough
+            swept = check in ("options", "layout", "sizes") and thorough
             yield replace(case, options=(*case.options, *EVERYTHING)) if swept else case
 
 
@@ -68,6 +69,9 @@ def _grad_output(family: Family, base: Case, every: bool) -> Iterator[Case]:
         yield replace(base, batch=2, classes=5, dims=(3,), reduction="none")
         if family.axis("weight") is not None:
             yield replace(base, weight="uniform")
+        for axis in family.axes:
+            if axis.kind == "bool":
+                yield family.with_axes(base, **{axis.name: True})
 
 
 def _options(family: Family, base: Case, every: bool) -> Iterator[Case]:
@@ -80,8 +84,28 @@ def _options(family: Family, base: Case, every: bool) -> Iterator[Case]:
 def _layout(family: Family, base: Case, every: bool) -> Iterator[Case]:
     plain = replace(base, batch=5, classes=37, grad_output="random")
     yield plain
+    if every and family.axis("weight") is not None:
+        yield replace(plain, weight="skewed")
     for dims in ((3,), (3, 4)) if every else ((3,),):
         yield replace(plain, batch=2, classes=7, dims=dims)
+
+
+def _sizes(family: Family, base: Case, every: bool) -> Iterator[Case]:
+    """A sweep over numbers of classes, and many rows; then a single long row, and many logits."""
+    plain = replace(base, grad_output="random")
+    yield replace(plain, batch=3, classes=1100, options=(*plain.options, *SWEPT))
+    yield replace(plain, batch=4097, classes=5)
+    if every:
+        yield replace(plain, batch=1, classes=4100)
+        yield replace(plain, batch=16, classes=65600)
+        if family.axis("dim") is not None:
+            yield family.with_axes(replace(plain, batch=4097, classes=5), dim=0)
+
+
+def _composition(family: Family, base: Case, every: bool) -> Iterator[Case]:
+    """Eight rows, so that the mean's 1/N is exact in every dtype."""
+    if base.dtype in ("float32", "bfloat16") or every:
+        yield replace(base, batch=8, classes=12)
 
 
 def _relations(family: Family, base: Case, every: bool) -> Iterator[Case]:

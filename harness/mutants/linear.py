@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.mutants._linear import CHUNK, chunks, in_chunks, linear, passed, widened
+from harness.mutants._pieces import contiguous_misread
 from harness.mutants.declare import LinearCall, mutant
 
 
@@ -142,3 +143,45 @@ def logits_in_bfloat16(call: LinearCall):
         logits, call.target, weight=call.weight, ignore_index=call.ignore_index, reduction=call.reduction,
         label_smoothing=call.label_smoothing,
     )  # fmt: skip
+
+
+#: Rows and classes from which a kernel takes a path of its own.
+_LARGE = 2048
+
+
+@mutant("from 2048 rows or classes on, the class weight is forgotten", loss="linear_cross_entropy", caught_by="sizes")
+def class_weight_forgotten_at_large_sizes(call: LinearCall):
+    large = call.hidden.shape[0] >= _LARGE or call.linear_weight.shape[0] >= _LARGE
+    return linear(call._replace(weight=None) if large else call)
+
+
+@mutant("the gradient of the weight stops at row 1024", loss="linear_cross_entropy", caught_by="sizes")
+def weight_gradient_of_the_first_rows(call: LinearCall):
+    if call.hidden.shape[0] <= 1024 or call.reduction == "none":
+        return linear(call)
+    parts = list(chunks(call, 1024))
+    frozen = [part._replace(linear_weight=call.linear_weight.detach()) for part in parts[1:]]
+    return in_chunks(call, lambda wide: (widened(part) for part in (parts[0], *frozen)))
+
+
+@mutant("a transposed weight is read as if it were contiguous", loss="linear_cross_entropy", caught_by="layout")
+def transposed_weight_misread(call: LinearCall):
+    weight = call.linear_weight
+    if weight.is_contiguous() or weight.stride() != (1, weight.shape[0]):
+        return linear(call)
+    return linear(call._replace(linear_weight=contiguous_misread(weight)))
+
+
+@mutant("a strided bias is read as if it were contiguous", loss="linear_cross_entropy", caught_by="layout")
+def strided_bias_misread(call: LinearCall):
+    bias = call.linear_bias
+    if bias is None or bias.is_contiguous():
+        return linear(call)
+    return linear(call._replace(linear_bias=contiguous_misread(bias)))
+
+
+@mutant("a single row, as when decoding, goes without the bias", loss="linear_cross_entropy", caught_by="sizes")
+def single_row_without_bias(call: LinearCall):
+    if call.linear_bias is None or call.hidden.shape[0] != 1 or call.linear_weight.shape[0] < _LARGE:
+        return linear(call)
+    return linear(call._replace(linear_bias=call.linear_bias * 0))

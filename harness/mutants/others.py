@@ -195,3 +195,19 @@ def pos_weight_on_the_zeros(
     if pos_weight is None:
         return F.binary_cross_entropy_with_logits(input, target, weight, reduction=reduction)
     return F.binary_cross_entropy_with_logits(-input, 1 - target, weight, reduction=reduction, pos_weight=pos_weight)
+
+
+@mutant("beyond 1024 rows a softmax over them runs over the classes", loss="softmax", caught_by="sizes")
+def softmax_of_many_rows(input: Tensor, *, dim: int = 1):
+    return torch.softmax(input, 1 if dim == 0 and input.shape[0] > 1024 else dim)
+
+
+@mutant("with log_target the target has no gradient", loss="kl_div", caught_by="grad_output")
+def log_target_without_gradient(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False):
+    return F.kl_div(input, target.detach() if log_target else target, reduction=reduction, log_target=log_target)
+
+
+@mutant("a mean of more than 4096 entries is kept in bfloat16", loss="mse_loss", caught_by="sizes")
+def mse_of_many_in_half(input: Tensor, target: Tensor, *, reduction: str = "mean"):
+    loss = F.mse_loss(input, target, reduction=reduction)
+    return loss.bfloat16().to(loss.dtype) if reduction == "mean" and input.numel() > 4096 else loss

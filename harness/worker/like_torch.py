@@ -33,21 +33,42 @@ def declared_for_torch(
     return declared.reason if _same_as_torch(verdict, case, inputs, answer) else None
 
 
-def _same_as_torch(verdict: Verdict, case: Case, inputs: Any, answer: Answer) -> bool:
-    """Whether what ``verdict`` blames is torch's bit for bit: all of it, or the places of NaN and infinities."""
+def raised_by_torch(verdict: Verdict, case: Case, inputs: Any, job: Mapping[str, Any]) -> str | None:
+    """The reason torch declares for an error, when it raises the very same one on these inputs; else None."""
+    if job.get("torch") is None:
+        return None
+    declared = implementation_from_dict(job["torch"]).declared(verdict.check, case, verdict.variant, verdict.region)
+    if declared is None:
+        return None
+    try:
+        _of_torch(case, inputs, gradient=case.needs_gradient)
+    except Exception as error:
+        said = str(error).splitlines()
+        return declared.reason if said and said[0] in verdict.reason else None
+    return None
+
+
+def _of_torch(case: Case, inputs: Any, *, gradient: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """torch's own loss, and its gradient of the logits if asked."""
     logits = inputs.logits.detach().requires_grad_(case.needs_gradient)
     loss = specification(case.loss)(case, inputs, logits)
+    made = torch.autograd.grad(loss, logits, inputs.grad_output)[0] if gradient else None
+    return loss.detach(), made
+
+
+def _same_as_torch(verdict: Verdict, case: Case, inputs: Any, answer: Answer) -> bool:
+    """Whether what ``verdict`` blames is torch's bit for bit: all of it, or the places of NaN and infinities."""
+    on_loss = verdict.check == "agreement" or verdict.details.get("value") == "loss"
+    loss, gradient = _of_torch(case, inputs, gradient=case.needs_gradient and not on_loss)
     is_mask = verdict.region != "form" and verdict.ratio is None and "value" in verdict.details
     same = _same_masks if is_mask else same_values
-    on_loss = verdict.check == "agreement" or verdict.details.get("value") == "loss"
-    if not on_loss and case.needs_gradient:
-        (gradient,) = torch.autograd.grad(loss, logits, inputs.grad_output)
+    if gradient is not None:
         found = answer.gradients.get("logits")
         if found is None or not same(found, gradient):
             return False
         if verdict.check == "gradient" or verdict.details.get("value") == "grad_logits":
             return True
-    return isinstance(answer.loss, torch.Tensor) and same(answer.loss, loss.detach())
+    return isinstance(answer.loss, torch.Tensor) and same(answer.loss, loss)
 
 
 def _same_masks(one: torch.Tensor, other: torch.Tensor) -> bool:

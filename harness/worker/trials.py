@@ -24,7 +24,7 @@ from harness.registry.support import unsupported_reason
 from harness.timing.compiled import fresh_compile
 from harness.worker.candidate import Candidate, CandidateError, put_back
 from harness.worker.child import Say
-from harness.worker.like_torch import declared_for_torch
+from harness.worker.like_torch import declared_for_torch, raised_by_torch
 
 
 def evidence_of(
@@ -184,6 +184,9 @@ def _excuse(candidate: Candidate, job: Mapping[str, Any]) -> Callable[[Verdict, 
             declared = candidate.description.declared(name, case, variant, verdict.region)
             if declared is not None:
                 return f"{declared.reason} ({declared.text}; {verdict.reason})"
+        if verdict.status is Status.RAISED and inputs is not None:
+            raised = raised_by_torch(verdict, case, inputs, job)
+            return None if raised is None else f"as torch: {raised} ({verdict.reason})"
         if answer is None or verdict.region == INPUTS:
             return None
         as_torch = declared_for_torch(verdict, case, inputs, answer, job, also=_same_fault(verdict))

@@ -13,8 +13,8 @@ from harness.losses.cross_entropy.describe import AXES
 
 #: Checks that every family of this folder is asked, beside those that judge each cell.
 CHECKS = (
-    "agreement", "gradient", "stability", "grad_output", "options", "layout", "relations", "side_effects",
-    "repeatability", "honesty",
+    "agreement", "gradient", "stability", "grad_output", "options", "layout", "sizes", "relations", "side_effects",
+    "repeatability", "honesty", "composition",
 )  # fmt: skip
 
 #: Kind of a target shaped like the first tensor → one-line summary.

@@ -75,7 +75,7 @@ def differentiable(case: Case) -> tuple[str, ...]:
 
 
 def cells(check: str, anchor: Case, thorough: bool) -> Iterator[Case]:
-    """The cells that checks bring themselves, at the default number of features, one of them with a bias."""
+    """The cells that checks bring themselves, at the default number of features, with and without a bias."""
     from harness.losses.cells import cells as plain  # which asks for this family
 
     if check == "relations":
@@ -85,7 +85,8 @@ def cells(check: str, anchor: Case, thorough: bool) -> Iterator[Case]:
 
     for number, case in enumerate(plain(check, anchor, thorough)):
         yield case
-        if number == 0 and check in ("grad_output", "side_effects", "options"):
+        first = number == 0 and check in ("grad_output", "side_effects", "options", "layout")
+        if first or (number and check == "sizes"):
             yield replace(case, options=tuple(sorted((*case.options, ("linear_bias", "normal")))))
 
 
@@ -112,11 +113,13 @@ FAMILY = Family(
         "stability",
         "options",
         "layout",
+        "sizes",
         "relations",
         "grad_output",
         "side_effects",
         "repeatability",
         "honesty",
+        "composition",
     ),
     gradients=gradients,
     differentiable=differentiable,
