@@ -89,6 +89,16 @@ def restoring(changed: set[str]) -> Iterator[None]:
                 _WRITERS[name](kept)
 
 
+def keep_denormals(changed: set[str]) -> None:
+    """Let this thread's arithmetic be IEEE 754's again before the oracle's, adding to ``changed`` if it was not.
+
+    Checks call a candidate freely, too, and judge what it gave right afterwards.
+    """
+    if flushes_denormals():
+        changed.add("flushing of denormals")
+        torch.set_flush_denormal(False)
+
+
 def process_state() -> Mapping[str, Any]:
     """What is read now, by name; things that this torch does not know are left out."""
     state: dict[str, Any] = {}

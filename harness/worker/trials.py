@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from harness.checks.evidence import Answer, Evidence, Refusal
-from harness.checks.process_state import differences, process_state
+from harness.checks.process_state import differences, keep_denormals, process_state
 from harness.checks.trial import INPUTS
 from harness.core.case import INTERPRETER, Case
 from harness.core.compiling import compile_key
@@ -50,6 +50,7 @@ def rounding_ulps(case: Case) -> float:
 
 def evaluate_answer(case: Case, inputs: Any, answer: Answer) -> Evaluation:
     """Compare an answer with the oracle; a loss or gradient of another shape than torch's is left to the checks."""
+    keep_denormals(put_back())
     loss = answer.loss if isinstance(answer.loss, torch.Tensor) and fits(answer.loss, case) else None
     tensors = inputs.tensors()
     gradients = {k: v for k, v in answer.gradients.items() if v.shape == tensors[k].shape}

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from harness.checks.evidence import Answer
 from harness.checks.process_state import flushes_denormals, process_state
+from harness.core.case import Case
+from harness.losses.inputs import build_inputs
 from harness.worker.candidate import guarded_state, put_back
+from harness.worker.trials import evaluate_answer
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +53,16 @@ def test_all_that_is_put_back_is_as_it_was_also_under_a_default_device_without_n
     assert put_back() == {"grad mode", "default dtype", "number of threads", "torch's random state"}
     after = process_state()
     assert {name: after[name] for name in put_back()} == {name: before[name] for name in put_back()}
+
+
+def test_an_answer_is_judged_with_denormals_whatever_a_free_call_has_set():
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot flush denormals")
+    put_back.cache_clear()
+    case = Case(batch=8, classes=33, dtype="float64", reduction="none", ignored=0.25)
+    inputs = build_inputs(case)
+    loss = torch.nn.functional.cross_entropy(inputs.logits, inputs.target, reduction="none")
+    evaluation = evaluate_answer(case, inputs, Answer(loss=loss, gradients={}))
+    assert all(region.worst["standard"].ratio <= 1 for region in evaluation.regions)
+    assert not flushes_denormals()
+    assert put_back() == {"flushing of denormals"}
