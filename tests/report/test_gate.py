@@ -102,6 +102,18 @@ def test_a_run_too_noisy_is_inconclusive():
     assert report.exit_code == 4
 
 
+def test_however_noisy_a_run_does_not_differ_from_itself():
+    noisy = side(rounds=20, noise=0.3)
+    report = compare_runs(noisy, noisy, GATE)
+    assert report.exit_code == 0
+    assert report.findings[0].reason == "the very samples of the baseline run"
+
+
+def test_a_run_too_short_is_inconclusive_against_itself_too():
+    short = side(rounds=4)
+    assert compare_runs(short, short, GATE).exit_code == 4
+
+
 def test_one_process_alone_flags_nothing():
     old = side(seed=2)
     new = side(seed=3)
