@@ -62,6 +62,27 @@ def test_results_kept_by_memory_are_caught_when_the_contents_change():
     assert "it keeps results" in stale_results(Keeper(), F.cross_entropy, CASE, ring, inputs.grad_output)
 
 
+@pytest.mark.parametrize("factor", [0.0, -1.0, 3.0])
+def test_results_of_contents_that_lay_there_earlier_are_caught(factor):
+    inputs, ring = prepared(CASE)
+    keeper = Keeper()
+    keeper(ring.pairs[0][0] * 1.0, ring.pairs[0][1])
+    keeper.kept[ring.pairs[0][0].data_ptr(), 0] = F.cross_entropy(ring.pairs[0][0] * factor, ring.pairs[0][1])
+    assert "it keeps results" in stale_results(keeper, F.cross_entropy, CASE, ring, inputs.grad_output)
+
+
+def test_rounding_accuses_nobody_where_the_answers_are_the_same():
+    inputs, ring = prepared(CASE)
+    for logits, _ in ring.pairs:
+        logits.fill_(0.25)
+    ring.source.logits.fill_(0.25)
+
+    def rounded(logits, target):
+        return F.cross_entropy(logits, target) * (1 + 2.0**-20)
+
+    assert stale_results(rounded, F.cross_entropy, CASE, ring, inputs.grad_output) is None
+
+
 def test_results_kept_by_version_are_caught_by_the_time_of_a_fresh_call():
     inputs, ring = prepared(CASE)
     keeper = Keeper(versions=True)
