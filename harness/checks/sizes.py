@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from harness.checks.cases.sizes import FAR, SWEEP
+from harness.checks.cases.sizes import FAR
 from harness.checks.evidence import Evidence
 from harness.checks.trial import Change, Sweep, bare, sweep_seconds, thorough
 from harness.core.case import Case
 from harness.core.outcome import Verdict
 from harness.losses.catalogue import family_of
+from harness.losses.cells import SWEPT
 
 #: Asked first: vector, warp and tile edges up to 2^13, primes, and vocabularies (odd ones misalign the second row).
 EDGES = tuple(
@@ -44,7 +45,7 @@ def sizes(evidence: Evidence) -> Iterator[Verdict]:
     marks = set(evidence.case.options)
     quick = 0.8 if evidence.case.dtype == "float32" and family_of(evidence.case.loss).has_classes else 0.4
     sweep = Sweep(evidence, "sizes", seconds=sweep_seconds(evidence, quick), least=3)
-    if set(SWEEP) <= marks:
+    if set(SWEPT) <= marks:
         yield _swept(evidence, sweep)
     elif set(FAR) <= marks:
         yield _far(evidence, sweep)

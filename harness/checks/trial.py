@@ -16,7 +16,7 @@ from harness.core.status import Status
 from harness.losses.catalogue import family_of
 from harness.losses.inputs import build_inputs
 from harness.numerics.evaluation import RegionReport
-from harness.numerics.same import same_values
+from harness.numerics.same import changed_names
 
 #: A sweep ends once this many of its trials have failed: more would only say the same.
 ENOUGH_FAULTS = 3
@@ -39,8 +39,7 @@ def attempt(evidence: Evidence, case: Case, inputs: Any) -> Evidence | Refusal:
     if isinstance(answer, Refusal):
         return replace(answer, inputs=pristine)
     evaluation = evidence.evaluate(case, pristine, answer)
-    given, before = inputs.tensors(), pristine.tensors()
-    written = [name for name, tensor in given.items() if not same_values(tensor.detach(), before[name])]
+    written = changed_names(inputs.tensors(), pristine.tensors())
     return replace(evidence, case=case, inputs=pristine, answer=answer, evaluation=evaluation, written=written)
 
 
@@ -70,10 +69,13 @@ def _written_fault(evidence: Evidence, check: str, variant: str) -> Verdict | No
     """A path that only some sizes, layouts or options take may be the one that writes into what it was given."""
     if not evidence.written:
         return None
-    reason = f"the call changed the caller's {' and '.join(evidence.written)}"
-    return Verdict(
-        check=check, variant=variant, status=Status.FAILED, reason=reason, region=INPUTS, seed=evidence.case.seed
-    )  # fmt: skip
+    return written_verdict(check, variant, evidence.written, evidence.case.seed)
+
+
+def written_verdict(check: str, variant: str, names: Sequence[str], seed: int) -> Verdict:
+    """The failed verdict on a call that wrote into its inputs ``names``."""
+    reason = f"the call changed the caller's {' and '.join(names)}"
+    return Verdict(check=check, variant=variant, status=Status.FAILED, reason=reason, region=INPUTS, seed=seed)
 
 
 def _dtype_fault(evidence: Evidence) -> str | None:

@@ -13,7 +13,7 @@ from harness.core.family import Family
 
 #: Marks a cell on which its check asks everything it knows, as ``--thorough`` wants, rather than a sample.
 EVERYTHING = (("sweep", "all"),)
-#: Marks a cell over whose numbers of classes the check ``sizes`` sweeps.
+#: Marks a cell whose classes the check ``sizes`` sweeps from 1 to its own number.
 SWEPT = (("classes", "swept"),)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from harness.mutants._pieces import contiguous_misread, gradient_of, kept, reduced, right, twisted, wide_losses
 from harness.mutants.declare import Call, mutant
@@ -108,23 +107,12 @@ def transposed_logits_shifted_in_place(call: Call) -> Tensor:
 def odd_classes_overwritten(call: Call) -> Tensor:
     if call.logits.shape[1] < 600 or call.logits.shape[1] % 2 == 0 or call.logits.shape[1] > 1000:
         return right(call)
-    return _Overwriting.apply(call.logits, call)
 
+    def finish(gradient: Tensor) -> Tensor:
+        call.logits.data.copy_(gradient)  # unknown to the version counter
+        return gradient
 
-class _Overwriting(torch.autograd.Function):
-    """A right gradient whose memory is that of the logits, unknown to the version counter."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, call: Call) -> Tensor:
-        ctx.call = call._replace(logits=logits.detach())
-        return right(call._replace(logits=logits))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> Any:
-        gradient = gradient_of(ctx.call, grad_output)
-        ctx.call.logits.data.copy_(gradient)
-        return gradient, None
+    return twisted(call, finish=finish)
 
 
 @mutant("weighted and smoothed, ignored targets are set to class 0 in place", caught_by="options")
@@ -162,12 +150,6 @@ def curvature_unweighted(call: Call) -> Tensor:
     return _Unweighted.apply(call.logits, call)
 
 
-def _by_target(call: Call, factor: float) -> Tensor:
-    """The right loss of probability targets, whose gradient of the target is ``factor`` times the right one."""
-    target = call.target
-    return right(call._replace(target=target.detach() + (target - target.detach()) * factor))
-
-
 @mutant(
     "under label smoothing the gradient of probability targets lacks 1 - ε",
     caught_by="grad_output",
@@ -176,7 +158,8 @@ def _by_target(call: Call, factor: float) -> Tensor:
 def target_gradient_unsmoothed(call: Call) -> Tensor:
     if not call.target.is_floating_point() or not 0 < call.label_smoothing < 1:
         return right(call)
-    return _by_target(call, 1 / (1 - call.label_smoothing))
+    target = call.target
+    return right(call._replace(target=target.detach() + (target - target.detach()) / (1 - call.label_smoothing)))
 
 
 @mutant(

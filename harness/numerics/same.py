@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 
@@ -12,3 +14,8 @@ def same_values(one: torch.Tensor, other: torch.Tensor) -> bool:
     if torch.equal(one, other):  # without memory of its own
         return True
     return one.is_floating_point() and bool(((one == other) | (one.isnan() & other.isnan())).all())
+
+
+def changed_names(now: Mapping[str, torch.Tensor], before: Mapping[str, torch.Tensor]) -> list[str]:
+    """The names of tensors that no longer hold the values that they had ``before``."""
+    return [name for name, tensor in now.items() if not same_values(tensor, before[name])]

@@ -14,6 +14,7 @@ from harness.checks.catalogue import CELL_CHECKS
 from harness.checks.evidence import Answer
 from harness.checks.originals import originals
 from harness.checks.run import verdicts
+from harness.checks.trial import INPUTS, written_verdict
 from harness.core.case import Case, case_from_dict
 from harness.core.compiling import compile_key
 from harness.core.implementation import Implementation, implementation_from_dict
@@ -126,18 +127,17 @@ def _say_written(
     if not names:
         return
     check = job["checks"][case.cell][0]
-    reason = f"the call changed the caller's {' and '.join(names)}"
-    verdict = Verdict(
-        check=check, variant="inputs", status=Status.FAILED, reason=reason, region="inputs", seed=case.seed
-    )  # fmt: skip
+    verdict = written_verdict(check, INPUTS, names, case.seed)
     # declared where the check that asks of nothing else would find it declared
-    known = (candidate.description.declared(name, case, "inputs", "inputs") for name in (check, "side_effects"))
+    known = (candidate.description.declared(name, case, INPUTS, INPUTS) for name in (check, "side_effects"))
     declared = next((expectation for expectation in known if expectation is not None), None)
     if declared is not None:
-        verdict = replace(verdict, status=Status.DECLARED, reason=f"{declared.reason} ({declared.text}; {reason})")
+        verdict = replace(
+            verdict, status=Status.DECLARED, reason=f"{declared.reason} ({declared.text}; {verdict.reason})"
+        )
     outcome = Outcome(
         case=case, implementation=candidate.description.name, kind=JUDGED, check=check, status=verdict.status,
-        reason=verdict.reason, variant="inputs", metrics=judged_metrics(verdict, case, candidate.description, job),
+        reason=verdict.reason, variant=INPUTS, metrics=judged_metrics(verdict, case, candidate.description, job),
     )  # fmt: skip
     say({"outcome": outcome_to_dict(outcome)})
 

@@ -6,16 +6,14 @@ from typing import Any
 
 import torch
 
-from harness.numerics.same import same_values
+from harness.numerics.same import changed_names
 
 
 def restore(inputs: Any, pristine: Any) -> list[str]:
     """Give ``inputs`` the values of ``pristine`` again; the names of those that had others (NaN equals NaN)."""
-    changed = []
-    before = pristine.tensors()
-    for name, tensor in inputs.tensors().items():
-        if not same_values(tensor, before[name]):
-            changed.append(name)
-            with torch.no_grad():
-                tensor.copy_(before[name])
+    now, before = inputs.tensors(), pristine.tensors()
+    changed = changed_names(now, before)
+    with torch.no_grad():
+        for name in changed:
+            now[name].copy_(before[name])
     return changed

@@ -58,7 +58,6 @@ def test_all_that_is_put_back_is_as_it_was_also_under_a_default_device_without_n
 def test_an_answer_is_judged_with_denormals_whatever_a_free_call_has_set():
     if not torch.set_flush_denormal(True):
         pytest.skip("this processor cannot flush denormals")
-    put_back.cache_clear()
     case = Case(batch=8, classes=33, dtype="float64", reduction="none", ignored=0.25)
     inputs = build_inputs(case)
     loss = torch.nn.functional.cross_entropy(inputs.logits, inputs.target, reduction="none")

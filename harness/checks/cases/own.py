@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.core.case import Case
-
-#: Marks a cell on which its check asks everything it knows, as ``--thorough`` wants, rather than a sample.
-EVERYTHING = (("sweep", "all"),)
+from harness.losses.cells import EVERYTHING
 
 
 def own_case(anchor: Case, thorough: bool, *, batch: int, classes: int, **axes: Any) -> Case:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from harness.checks.cases.own import own_case
 from harness.core.case import INTERPRETER, Case
+from harness.losses.cells import SWEPT
 
-#: Marks the cell whose classes are swept from 1 to its own number; ``targets`` that whose targets stand far out.
-SWEEP = (("classes", "swept"),)
+#: Marks the cell whose targets stand far out.
 FAR = (("targets", "far"),)
 #: Numbers of classes up to this are swept, all of them when thorough.
 LARGEST = 1100
@@ -19,7 +19,7 @@ def cases(anchor: Case, thorough: bool) -> Iterator[Case]:
 
     4097 rows exceed a tile of them, 65537 the second dimension of a grid.
     """
-    yield own_case(anchor, thorough, batch=3, classes=LARGEST, options=SWEEP)
+    yield own_case(anchor, thorough, batch=3, classes=LARGEST, options=SWEPT)
     yield own_case(anchor, thorough, batch=3, classes=LARGEST, options=FAR)
     if anchor.device == INTERPRETER and not thorough:
         return  # it runs a program of a kernel in about a millisecond

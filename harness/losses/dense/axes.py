@@ -11,7 +11,7 @@ from harness.core.family import Axis
 from harness.inputs import catalogue
 from harness.losses.cross_entropy.describe import AXES
 
-#: Checks that every family of this folder is asked, beside those that judge each cell.
+#: Checks that every family but cross-entropy is asked, beside those that judge each cell.
 CHECKS = (
     "agreement", "gradient", "stability", "grad_output", "options", "layout", "sizes", "relations", "side_effects",
     "repeatability", "honesty", "composition",

@@ -10,6 +10,7 @@ from harness.core.case import Case
 from harness.core.family import Axis, Family
 from harness.inputs import catalogue
 from harness.losses.cross_entropy.describe import AXES as CROSS_ENTROPY_AXES
+from harness.losses.dense.axes import CHECKS
 from harness.losses.linear_cross_entropy.cost import cost, memory
 
 #: Standard deviation of the logits in each regime of independent draws; 1 in the others, before what they add.
@@ -107,20 +108,7 @@ FAMILY = Family(
     memory=memory,
     arguments=("input", "linear_weight", "target"),
     tensor_options=("weight", "linear_bias"),
-    checks=(
-        "agreement",
-        "gradient",
-        "stability",
-        "options",
-        "layout",
-        "sizes",
-        "relations",
-        "grad_output",
-        "side_effects",
-        "repeatability",
-        "honesty",
-        "composition",
-    ),
+    checks=CHECKS,
     gradients=gradients,
     differentiable=differentiable,
     cells=cells,
