@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "kernel.h"
+#include "maxima.h"
 #include "vectors.h"
 
 // Logits between two looks at the running maximum: 8 KiB of float32, read again from the nearest cache.
@@ -33,49 +34,55 @@ INLINE double scale_of(const Call &call, int64_t row) {
     return call.weight ? scale * call.weight[call.target[row]] : scale;
 }
 
-template <typename Type> INLINE float largest_of(const typename Type::entry *x, int64_t count) {
-    floats a = all(-INFINITY), b = a, c = a, d = a;
-    int64_t i = 0;
-    for (; i + 4 * LANES <= count; i += 4 * LANES) {
-        a = larger(Type::load(x + i), a);
-        b = larger(Type::load(x + i + LANES), b);
-        c = larger(Type::load(x + i + 2 * LANES), c);
-        d = larger(Type::load(x + i + 3 * LANES), d);
+// Consecutive logits of a row, and where they go.
+template <typename Type> struct Run {
+    typedef typename Type::entry entry;
+    const entry *x;     // the logits
+    const entry *soon;  // those that are read next, as many
+    float *kept;        // their exponentials, where they are kept
+    entry *gradient;    // written when the row is done; null where none is wanted
+    int64_t count;
+
+    Run from(int64_t first, int64_t many) const {
+        return {x + first, soon + first, kept + first, gradient ? gradient + first : nullptr, many};
     }
-    for (; i + LANES <= count; i += LANES) a = larger(Type::load(x + i), a);
-    // the last vector may overlap the one before: a maximum does not mind
-    if (i < count) b = larger(count >= LANES ? Type::load(x + count - LANES) : load_some<Type>(x, count), b);
-    return largest(larger(larger(a, b), larger(c, d)));
+};
+
+// Has memory work while arithmetic goes on, where it would stand idle and then be waited for: on `many` logits of what
+// is read next, and on where the gradients of these will be written.
+template <typename Type, bool KEEP> INLINE void fetch(const Run<Type> &run, int64_t i, int64_t many) {
+    constexpr int64_t line = 64 / sizeof(typename Type::entry);
+    for (int64_t at = i; at < i + many; at += line) __builtin_prefetch(run.soon + at);
+    // a float32 gradient holds the exponentials, and is being written anyway
+    if (KEEP && line > LANES) __builtin_prefetch(run.gradient + i, 1);
 }
 
-// Σ exp(x − top) over whole vectors, and, where `kept` is given, the exponentials themselves.
+// Σ exp(x − top) over whole vectors, and, where they are kept, the exponentials themselves.
 template <typename Type, bool KEEP>
-INLINE void add_exponentials(const typename Type::entry *x, float *kept, int64_t count, float top, floats &a, floats &b) {
+INLINE void add_exponentials(const Run<Type> &run, float top, floats &a, floats &b) {
     int64_t i = 0;
-    for (; i + 2 * LANES <= count; i += 2 * LANES) {
-        floats p = exponential(Type::load(x + i) - top), q = exponential(Type::load(x + i + LANES) - top);
+    for (; i + 2 * LANES <= run.count; i += 2 * LANES) {
+        fetch<Type, KEEP>(run, i, 2 * LANES);
+        floats p = exponential(Type::load(run.x + i) - top), q = exponential(Type::load(run.x + i + LANES) - top);
         a += p;
         b += q;
-        if (KEEP) *(floats *)(kept + i) = p, *(floats *)(kept + i + LANES) = q;
+        if (KEEP) *(floats *)(run.kept + i) = p, *(floats *)(run.kept + i + LANES) = q;
     }
-    for (; i < count; i += LANES) {
-        floats p = exponential(Type::load(x + i) - top);
+    for (; i < run.count; i += LANES) {
+        floats p = exponential(Type::load(run.x + i) - top);
         a += p;
-        if (KEEP) *(floats *)(kept + i) = p;
+        if (KEEP) *(floats *)(run.kept + i) = p;
     }
 }
 
 // One vector of which lanes before `first` count elsewhere, and lane `target` goes into `found`, not into the sum.
 template <typename Type, bool KEEP>
-INLINE void add_apart(
-    const typename Type::entry *x, float *kept, int64_t count, float top, int first, int64_t target, floats &a,
-    float &found
-) {
+INLINE void add_apart(const Run<Type> &run, float top, int first, int64_t target, floats &a, float &found) {
     const ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    floats v = count >= LANES ? Type::load(x) : load_some<Type>(x, count);
+    floats v = run.count >= LANES ? Type::load(run.x) : load_some<Type>(run.x, run.count);
     floats p = exponential(v - top);
-    if (KEEP && count >= LANES) *(floats *)kept = p;
-    if (KEEP && count < LANES) memcpy(kept, &p, count * sizeof(float));
+    if (KEEP && run.count >= LANES) *(floats *)run.kept = p;
+    if (KEEP && run.count < LANES) memcpy(run.kept, &p, run.count * sizeof(float));
     p = lanes < first ? floats{} : p;
     if (target >= first && target < LANES) {
         found = p[target];
@@ -86,23 +93,20 @@ INLINE void add_apart(
 
 // Σ exp(x − top) of a block without its target, which goes into `found`.
 template <typename Type, bool KEEP>
-INLINE float sum_block(
-    const typename Type::entry *x, float *kept, int64_t count, float top, int64_t target, float &found
-) {
+INLINE float sum_block(const Run<Type> &run, float top, int64_t target, float &found) {
     floats a = {}, b = {};
-    int64_t whole = count / LANES * LANES, at = target >= 0 && target < whole ? target / LANES * LANES : whole;
-    add_exponentials<Type, KEEP>(x, kept, at, top, a, b);
+    int64_t whole = run.count / LANES * LANES, at = target >= 0 && target < whole ? target / LANES * LANES : whole;
+    add_exponentials<Type, KEEP>(run.from(0, at), top, a, b);
     if (at < whole) {
         int64_t next = at + LANES;
-        add_apart<Type, KEEP>(x + at, kept + at, LANES, top, 0, target - at, a, found);
-        add_exponentials<Type, KEEP>(x + next, kept + next, whole - next, top, a, b);
+        add_apart<Type, KEEP>(run.from(at, LANES), top, 0, target - at, a, found);
+        add_exponentials<Type, KEEP>(run.from(next, whole - next), top, a, b);
     }
-    if (whole < count) {
+    if (whole < run.count) {
         // the last vector overlaps the one before, whose exponentials it finds, and stores, once more
-        int64_t start = std::max<int64_t>(count - LANES, 0);
-        add_apart<Type, KEEP>(
-            x + start, kept + start, count - start, top, (int)(whole - start), target - start, b, found
-        );
+        int64_t start = std::max<int64_t>(run.count - LANES, 0);
+        Run<Type> rest = run.from(start, run.count - start);
+        add_apart<Type, KEEP>(rest, top, (int)(whole - start), target - start, b, found);
     }
     return sum(a + b);
 }
@@ -132,13 +136,11 @@ struct Sums {
 
 // One more block. Exponentials that are kept are shifted by the block's own maximum, which is kept too.
 template <typename Type, bool KEEP>
-INLINE void add_block(
-    Sums &sums, const typename Type::entry *x, float *kept, float &kept_top, int64_t count, int64_t target
-) {
-    float block_top = largest_of<Type>(x, count), found = 0.0f;
+INLINE void add_block(Sums &sums, const Run<Type> &run, float &kept_top, int64_t target) {
+    float block_top = largest_of(run.x, run.count), found = 0.0f;
     // a block of −inf alone: exp(−inf − 0) is 0, exp(−inf − −inf) would be NaN
     bool empty = block_top == -INFINITY;
-    double part = sum_block<Type, KEEP>(x, kept, count, empty ? 0.0f : block_top, target, found);
+    double part = sum_block<Type, KEEP>(run, empty ? 0.0f : block_top, target, found);
     kept_top = empty ? sums.top : block_top;
     if (block_top > sums.top) {
         float down = expf(sums.top - block_top);
@@ -148,7 +150,7 @@ INLINE void add_block(
         part *= down, found *= down;
     }
     sums.others += part;
-    if (target >= 0 && target < count) sums.at_target = found;
+    if (target >= 0 && target < run.count) sums.at_target = found;
 }
 
 // The loss of a row; its gradient is written where one is wanted.
@@ -165,9 +167,11 @@ template <typename Type, bool GRADIENT> INLINE float one_row(const Call &call, i
     float *kept = sizeof(entry) == sizeof(float) && GRADIENT ? (float *)gradient : scratch.exponentials;
     Sums sums = {-INFINITY, 0.0f, 0.0};
     for (int64_t start = 0; start < call.classes; start += BLOCK) {
-        float &kept_top = scratch.maxima[start / BLOCK];
         int64_t count = std::min(BLOCK, call.classes - start);
-        add_block<Type, GRADIENT>(sums, x + start, kept + start, kept_top, count, target - start);
+        // behind a row's last block comes the next row, wherever it lies
+        const entry *soon = start + BLOCK < call.classes ? x + start + BLOCK : x + call.stride;
+        Run<Type> run = {x + start, soon, kept + start, gradient + start, count};
+        add_block<Type, GRADIENT>(sums, run, scratch.maxima[start / BLOCK], target - start);
     }
     double total = sums.others + (double)sums.at_target;
     float x_t = Type::one(x[target]), top = sums.top;

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 _SOURCES = (
-    "kernel.cpp", "kernel.h", "vectors.h", "finish.h", "few_classes.h", "short_rows.h", "operator.cpp", "serves.h"
+    "kernel.cpp", "kernel.h", "vectors.h", "maxima.h", "finish.h", "few_classes.h", "short_rows.h", "operator.cpp",
+    "serves.h",
 )  # fmt: skip
 _COMMON = ("-std=c++20", "-fPIC")
 #: No -ffast-math: NaN and infinities must come through. Without traps and errno the loops still become vectors.

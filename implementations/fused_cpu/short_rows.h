@@ -2,22 +2,22 @@
 #pragma once
 
 // Σ exp(x − top) of a row without its target, and, where `kept` is given, the exponentials themselves.
-template <typename Type, bool KEEP>
-INLINE float sum_row(const typename Type::entry *x, float *kept, int64_t count, float top, int32_t target) {
+template <typename Type, bool KEEP> INLINE float sum_row(const Run<Type> &run, float top, int32_t target) {
     ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     floats a = {};
     int64_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        floats p = exponential(Type::load(x + i) - top);
-        if (KEEP) *(floats *)(kept + i) = p;
+    for (; i + LANES <= run.count; i += LANES) {
+        fetch<Type, KEEP>(run, i, LANES);
+        floats p = exponential(Type::load(run.x + i) - top);
+        if (KEEP) *(floats *)(run.kept + i) = p;
         a += lanes == target ? floats{} : p;
         lanes += LANES;
     }
-    if (i < count) {
+    if (i < run.count) {
         // the last vector overlaps the one before, whose exponentials it stores once more
-        int64_t start = count - LANES;
-        floats p = exponential(Type::load(x + start) - top);
-        if (KEEP) *(floats *)(kept + start) = p;
+        int64_t start = run.count - LANES;
+        floats p = exponential(Type::load(run.x + start) - top);
+        if (KEEP) *(floats *)(run.kept + start) = p;
         lanes += (int32_t)(start - i);
         a += (lanes == target) | (lanes < (int32_t)i) ? floats{} : p;
     }
@@ -35,10 +35,12 @@ INLINE floats short_rows(const Call &call, int64_t first, const Scratch &scratch
     for (int lane = 0; lane < LANES; lane++) {
         if (rows.ignored[lane]) continue;
         const entry *x = (const entry *)call.logits + (first + lane) * call.stride;
-        float top = rows.top[lane] = largest_of<Type>(x, call.classes);
+        float top = rows.top[lane] = largest_of(x, call.classes);
         rows.x_t[lane] = Type::one(x[rows.target[lane]]);
-        rows.others[lane] =
-            sum_row<Type, GRADIENT>(x, kept + lane * call.classes, call.classes, top, rows.target[lane]);
+        // what is read next of this lane is sixteen rows on
+        Run<Type> run = {x, x + LANES * call.stride, kept + lane * call.classes, nullptr, call.classes};
+        if (GRADIENT) run.gradient = gradient + lane * call.classes;
+        rows.others[lane] = sum_row<Type, GRADIENT>(run, top, rows.target[lane]);
     }
     Finished finished = finish<GRADIENT>(call, rows, first);
     for (int lane = 0; GRADIENT && lane < LANES; lane++) {

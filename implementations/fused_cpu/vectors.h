@@ -16,6 +16,7 @@ typedef float floats __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t ints __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint32_t words __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint16_t halves __attribute__((vector_size(32), aligned(2), may_alias));
+typedef int16_t shorts __attribute__((vector_size(64), aligned(2), may_alias));
 
 INLINE floats all(float x) { return x - floats{}; }
 
@@ -62,7 +63,7 @@ INLINE floats scaled(floats p, floats k, floats shifted) {
 // exp(t) for t ≤ 0 as 2^(t log2 e), relative error below 3 + |t|/4 units of 2⁻²⁴ (3 + |t| without FMA); exp(0) is 1, underflow
 // is gradual, NaN stays NaN. The polynomial is (2^f − 1)/f for |f| ≤ ½, of least largest relative error (1.5 units).
 INLINE floats exponential(floats t) {
-    t = t < all(-104.0f) ? all(-104.0f) : t;
+    t = larger(all(-104.0f), t);  // this way round one instruction, and NaN stays
     floats shifted = t * 1.44269504f + 12582912.0f;  // 1.5 · 2²³: rounds to an integer in the low bits
     floats k = shifted - 12582912.0f, f = t * 1.44269504f - k;
     floats p = f * 0.0013264727f + 0.0096715126f;
