@@ -16,7 +16,7 @@ import torch
 
 _SOURCES = (
     "kernel.cpp", "kernel.h", "vectors.h", "maxima.h", "finish.h", "few_classes.h", "short_rows.h", "operator.cpp",
-    "serves.h",
+    "backward.h", "serves.h",
 )  # fmt: skip
 _COMMON = ("-std=c++20", "-fPIC")
 #: No -ffast-math: NaN and infinities must come through. Without traps and errno the loops still become vectors.

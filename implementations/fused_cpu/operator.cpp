@@ -9,7 +9,8 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/core/impl/TorchDispatchModeTLS.h>
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/autograd/saved_variable.h>
 #include <torch/library.h>
 
 #include "kernel.h"
@@ -22,8 +23,6 @@
 namespace {
 
 using at::Tensor;
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 // glibc maps every block of at least this size afresh (DEFAULT_MMAP_THRESHOLD_MAX), so each write meets a page fault.
 constexpr int64_t MAPPED = 32 << 20;
@@ -141,47 +140,7 @@ Tensor traced_gradient(const Problem &p, const Tensor &upstream) {
     return op.call(upstream, p.logits, p.target, p.weight, p.ignore_index, p.reduction);
 }
 
-// What a call keeps beside the tensors that autograd guards against change.
-struct Kept : torch::CustomClassHolder {
-    int64_t ignore_index, reduction;
-    bool traced;
-    Tensor gradient;
-};
-
-struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
-    static Tensor forward(AutogradContext *ctx, const Tensor &logits, const Problem &problem, bool traced) {
-        at::AutoDispatchBelowADInplaceOrView below;
-        auto kept = c10::make_intrusive<Kept>();
-        kept->ignore_index = problem.ignore_index, kept->reduction = problem.reduction, kept->traced = traced;
-        // the logits are saved beside the gradient: a second backward needs them, and autograd then notices their change
-        ctx->save_for_backward({logits, problem.target, problem.weight});
-        bool early = !traced && problem.reduction != at::Reduction::None;
-        Tensor found = traced ? traced_losses(problem) : losses(problem, early ? &kept->gradient : nullptr);
-        ctx->saved_data["kept"] = c10::IValue::make_capsule(kept);
-        return found;
-    }
-
-    static variable_list backward(AutogradContext *ctx, const variable_list &upstreams) {
-        variable_list saved = ctx->get_saved_variables();
-        auto holder = ctx->saved_data["kept"].toCapsule();
-        Kept &kept = static_cast<Kept &>(*holder);
-        Problem problem = {saved[0], saved[1], saved[2], kept.ignore_index, kept.reduction};
-        return {gradient(kept, problem, upstreams[0]), Tensor(), Tensor()};
-    }
-
-    static Tensor gradient(Kept &kept, const Problem &problem, const Tensor &upstream) {
-        if (at::GradMode::is_enabled()) return by_torch(problem, upstream);
-        if (kept.traced) return traced_gradient(problem, upstream);
-        // given away, not kept: autograd copies a gradient that somebody else still holds
-        Tensor early = std::move(kept.gradient);
-        if (!early.defined()) return gradient_of(problem, upstream);
-        double by = number(upstream);
-        if (by == 1.0) return early;
-        // half precision would be rounded a second time
-        return early.scalar_type() == at::kFloat ? early.mul_(by) : gradient_of(problem, upstream);
-    }
-};
-
+#include "backward.h"
 #include "serves.h"
 
 // The loss, or no tensor at all where the call is not one that the kernel serves.
@@ -197,7 +156,7 @@ Tensor cross_entropy(
     if (target.scalar_type() != at::kLong || !target.is_contiguous()) problem.target = target.to(at::kLong).contiguous();
     if (weight) problem.weight = weight->detach().to(at::kFloat).contiguous();
     bool traced = watched(logits) || watched(target) || (weight && watched(*weight)) || c10::impl::dispatch_mode_enabled();
-    if (at::GradMode::is_enabled() && logits.requires_grad()) return CrossEntropy::apply(logits, problem, traced);
+    if (at::GradMode::is_enabled() && logits.requires_grad()) return differentiable(logits, problem, traced);
     at::AutoDispatchBelowADInplaceOrView below;
     return traced ? traced_losses(problem) : losses(problem, nullptr);
 }
