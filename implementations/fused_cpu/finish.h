@@ -1,11 +1,9 @@
-// The end of sixteen rows at once, one in each lane: what their maxima and sums give. Included by kernel.cpp.
+// The end of LANES rows at once, one in each lane: what their maxima and sums give. Included by kernel.cpp.
 #pragma once
 
-typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
-typedef double wide __attribute__((vector_size(64), aligned(8), may_alias));
-
-// Sixteen rows read: their targets (any where ignored, and then −1 in `ignored`), maxima, and Σ exp(x − top) apart from the target.
-struct Sixteen {
+// Rows read, one in each lane: their targets (any where ignored, and then −1 in `ignored`), maxima, and Σ exp(x − top)
+// apart from the target.
+struct Rows {
     ints target, ignored;
     floats top, others, x_t;
 };
@@ -15,15 +13,15 @@ struct Finished {
     floats factor, at_target, loss;
 };
 
-INLINE Sixteen begin(const Call &call, int64_t first) {
-    Sixteen rows = {};
+INLINE Rows begin(const Call &call, int64_t first) {
+    Rows rows = {};
     for (int lane = 0; lane < LANES; lane++) rows.target[lane] = (int32_t)call.target[first + lane];
     for (int lane = 0; lane < LANES; lane++) rows.ignored[lane] = counts(call, first + lane) ? 0 : -1;
     return rows;
 }
 
 // Weights of the rows' targets; 0 where ignored, whose target may be no class.
-INLINE floats weights_of(const Call &call, const Sixteen &rows) {
+INLINE floats weights_of(const Call &call, const Rows &rows) {
     floats found = {};
     for (int lane = 0; lane < LANES; lane++)
         if (!rows.ignored[lane]) found[lane] = call.weight[rows.target[lane]];
@@ -31,21 +29,21 @@ INLINE floats weights_of(const Call &call, const Sixteen &rows) {
 }
 
 // In double: where p_t is small the target's gradient is −scale, and the budget has no room for several roundings.
-INLINE void factors(const Call &call, const Sixteen &rows, int64_t first, floats p_t, floats weights, Finished &found) {
+INLINE void factors(const Call &call, const Rows &rows, int64_t first, floats p_t, floats weights, Finished &found) {
     floats scales = call.row_scale ? *(const floats *)(call.row_scale + first) : floats{};
     for (int half = 0; half < 2; half++) {
-        wide others = __builtin_convertvector(((const eight *)&rows.others)[half], wide);
-        wide total = others + __builtin_convertvector(((const eight *)&p_t)[half], wide);
+        wide others = __builtin_convertvector(((const narrow *)&rows.others)[half], wide);
+        wide total = others + __builtin_convertvector(((const narrow *)&p_t)[half], wide);
         wide scale = call.scale - wide{};
-        if (call.row_scale) scale = __builtin_convertvector(((const eight *)&scales)[half], wide);
-        if (call.weight) scale *= __builtin_convertvector(((const eight *)&weights)[half], wide);
+        if (call.row_scale) scale = __builtin_convertvector(((const narrow *)&scales)[half], wide);
+        if (call.weight) scale *= __builtin_convertvector(((const narrow *)&weights)[half], wide);
         wide by = scale / total;
-        ((eight *)&found.factor)[half] = __builtin_convertvector(by, eight);
-        ((eight *)&found.at_target)[half] = __builtin_convertvector(-others * by, eight);
+        ((narrow *)&found.factor)[half] = __builtin_convertvector(by, narrow);
+        ((narrow *)&found.at_target)[half] = __builtin_convertvector(-others * by, narrow);
     }
 }
 
-template <bool GRADIENT> INLINE Finished finish(const Call &call, const Sixteen &rows, int64_t first) {
+template <bool GRADIENT> INLINE Finished finish(const Call &call, const Rows &rows, int64_t first) {
     Finished found = {};
     floats p_t = exponential(rows.x_t - rows.top), total = rows.others + p_t;
     // with the target on top its exponential is 1, and what that 1 has no digits for keeps those of a loss near 0

@@ -8,13 +8,13 @@
 
 // Logits between two looks at the running maximum: 8 KiB of float32, read again from the nearest cache.
 constexpr int64_t BLOCK = 2048;
-// Up to this many classes, lanes hold sixteen rows; above, sixteen classes of one row.
+// Up to this many classes, lanes hold rows; above, classes of one row.
 constexpr int64_t FEW = 32;
-// Up to this many, sixteen rows are finished together: their exponentials stay in the nearest cache meanwhile.
+// Up to this many, LANES rows are finished together: their exponentials stay in the nearest cache meanwhile.
 constexpr int64_t SHORT = 256;
 
 struct Scratch {
-    float *exponentials;  // of a row, or sixteen short ones, padded to whole vectors, where the gradient cannot hold them
+    float *exponentials;  // of a row, or LANES short ones, in whole vectors, where the gradient cannot hold them
     float *maxima;        // of each block
 };
 
@@ -54,7 +54,7 @@ template <typename Type, bool KEEP> INLINE void fetch(const Run<Type> &run, int6
     constexpr int64_t line = 64 / sizeof(typename Type::entry);
     for (int64_t at = i; at < i + many; at += line) __builtin_prefetch(run.soon + at);
     // a float32 gradient holds the exponentials, and is being written anyway
-    if (KEEP && line > LANES) __builtin_prefetch(run.gradient + i, 1);
+    if (KEEP && sizeof(typename Type::entry) < sizeof(float)) __builtin_prefetch(run.gradient + i, 1);
 }
 
 // Σ exp(x − top) over whole vectors, and, where they are kept, the exponentials themselves.
@@ -78,7 +78,7 @@ INLINE void add_exponentials(const Run<Type> &run, float top, floats &a, floats 
 // One vector of which lanes before `first` count elsewhere, and lane `target` goes into `found`, not into the sum.
 template <typename Type, bool KEEP>
 INLINE void add_apart(const Run<Type> &run, float top, int first, int64_t target, floats &a, float &found) {
-    const ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const ints lanes = numbered();
     floats v = run.count >= LANES ? Type::load(run.x) : load_some<Type>(run.x, run.count);
     floats p = exponential(v - top);
     if (KEEP && run.count >= LANES) *(floats *)run.kept = p;
@@ -190,7 +190,7 @@ template <typename Type, bool GRADIENT> INLINE float one_row(const Call &call, i
 #include "few_classes.h"
 #include "short_rows.h"
 
-// Rows in sixteens, from group `first` until `last`.
+// Rows in groups of LANES, from group `first` until `last`.
 template <typename Type, bool GRADIENT> static void some_groups(const Call &call, int64_t first, int64_t last) {
     int64_t vectors = (call.classes + LANES - 1) / LANES * LANES, blocks = call.classes / BLOCK + 1;
     if (call.classes <= SHORT) vectors *= LANES;

@@ -12,7 +12,7 @@ struct Call {
     const float *weight;     // (classes,); null where all are 1
     const float *row_scale;  // (rows,), upstream gradient of each row; null where all are `scale`
     float *loss;             // (rows,); null where only `sums` is wanted
-    double *sums;            // (⌈rows/16⌉,), the losses of sixteen rows added up
+    double *sums;            // (rows,), zeros; the losses of several rows are added up in one
     int64_t rows, classes, stride, ignore_index;
     double scale;
     int32_t threads;

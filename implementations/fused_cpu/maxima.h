@@ -24,7 +24,7 @@ INLINE shorts in_order(shorts bits) { return bits ^ ((bits >> 15) & 0x7fff); }
 
 INLINE shorts larger(shorts a, shorts b) { return a > b ? a : b; }
 
-// Thirty-two at a time as integers: nothing is widened, and one comparison serves twice as many.
+// As integers, twice LANES at a time: nothing is widened, and one comparison serves twice as many.
 INLINE float largest_of(const uint16_t *x, int64_t count) {
     constexpr int64_t WIDE = 2 * LANES;
     if (count < LANES) return largest(load_some<BFloat16>(x, count));

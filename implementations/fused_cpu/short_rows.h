@@ -1,9 +1,9 @@
-// Rows that end soon: sixteen are read, finished together, and scaled. Included by kernel.cpp.
+// Rows that end soon: LANES of them are read, finished together, and scaled. Included by kernel.cpp.
 #pragma once
 
 // Σ exp(x − top) of a row without its target, and, where `kept` is given, the exponentials themselves.
 template <typename Type, bool KEEP> INLINE float sum_row(const Run<Type> &run, float top, int32_t target) {
-    ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    ints lanes = numbered();
     floats a = {};
     int64_t i = 0;
     for (; i + LANES <= run.count; i += LANES) {
@@ -24,11 +24,11 @@ template <typename Type, bool KEEP> INLINE float sum_row(const Run<Type> &run, f
     return sum(a);
 }
 
-// The losses of sixteen rows; their gradients are written where they are wanted.
+// The losses of LANES rows; their gradients are written where they are wanted.
 template <typename Type, bool GRADIENT>
 INLINE floats short_rows(const Call &call, int64_t first, const Scratch &scratch) {
     typedef typename Type::entry entry;
-    Sixteen rows = begin(call, first);
+    Rows rows = begin(call, first);
     entry *gradient = GRADIENT ? (entry *)call.gradient + first * call.classes : nullptr;
     // a float32 gradient holds the exponentials itself
     float *kept = sizeof(entry) == sizeof(float) && GRADIENT ? (float *)gradient : scratch.exponentials;
@@ -37,7 +37,7 @@ INLINE floats short_rows(const Call &call, int64_t first, const Scratch &scratch
         const entry *x = (const entry *)call.logits + (first + lane) * call.stride;
         float top = rows.top[lane] = largest_of(x, call.classes);
         rows.x_t[lane] = Type::one(x[rows.target[lane]]);
-        // what is read next of this lane is sixteen rows on
+        // what is read next of this lane is LANES rows on
         Run<Type> run = {x, x + LANES * call.stride, kept + lane * call.classes, nullptr, call.classes};
         if (GRADIENT) run.gradient = gradient + lane * call.classes;
         rows.others[lane] = sum_row<Type, GRADIENT>(run, top, rows.target[lane]);

@@ -1,4 +1,4 @@
-// Sixteen numbers at a time in GCC's vector types, which every processor's own vectors carry: loads, stores, exp, sums.
+// As many numbers at a time as a vector of the processor holds, in GCC's vector types: loads, stores, exp, sums.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -9,23 +9,39 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+// Float32 numbers in a vector. Wider ones than the processor has would be taken apart number by number at each comparison.
+#if defined(__AVX512F__)
 constexpr int LANES = 16;
+#elif defined(__AVX__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
 
 // aligned as their entries are: rows of an odd number of classes start anywhere; may_alias: they lie on tensors
-typedef float floats __attribute__((vector_size(64), aligned(4), may_alias));
-typedef int32_t ints __attribute__((vector_size(64), aligned(4), may_alias));
-typedef uint32_t words __attribute__((vector_size(64), aligned(4), may_alias));
-typedef uint16_t halves __attribute__((vector_size(32), aligned(2), may_alias));
-typedef int16_t shorts __attribute__((vector_size(64), aligned(2), may_alias));
+typedef float floats __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t ints __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint32_t words __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+typedef int16_t shorts __attribute__((vector_size(4 * LANES), aligned(2), may_alias));
+// half the lanes, in float32 and in double
+typedef float narrow __attribute__((vector_size(2 * LANES), aligned(4), may_alias));
+typedef double wide __attribute__((vector_size(4 * LANES), aligned(8), may_alias));
 
 INLINE floats all(float x) { return x - floats{}; }
+
+// 0, 1, 2, …
+INLINE ints numbered() {
+    ints found = {};
+    for (int lane = 0; lane < LANES; lane++) found[lane] = lane;
+    return found;
+}
 
 // NaN in `a` is passed over; it shows in the exponentials instead
 INLINE floats larger(floats a, floats b) { return a > b ? a : b; }
 
 INLINE floats halves_swapped(floats v, int step) {
-    ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    return __builtin_shuffle(v, lanes ^ step);
+    return __builtin_shuffle(v, numbered() ^ step);
 }
 
 INLINE float largest(floats v) {
@@ -33,7 +49,7 @@ INLINE float largest(floats v) {
     return v[0];
 }
 
-// as a tree, so that the depth of the sum stays log2(16)
+// as a tree, so that the depth of the sum stays log2(LANES)
 INLINE float sum(floats v) {
     for (int step = LANES / 2; step; step /= 2) v += halves_swapped(v, step);
     return v[0];
@@ -41,11 +57,11 @@ INLINE float sum(floats v) {
 
 // in double, whose range no sum of float32 leaves
 INLINE double wide_sum(floats v) {
-    typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
-    typedef double wide __attribute__((vector_size(64)));
-    const eight *part = (const eight *)&v;
+    const narrow *part = (const narrow *)&v;
     wide w = __builtin_convertvector(part[0], wide) + __builtin_convertvector(part[1], wide);
-    return ((w[0] + w[4]) + (w[1] + w[5])) + ((w[2] + w[6]) + (w[3] + w[7]));
+    double found = 0.0;
+    for (int lane = 0; lane < LANES / 2; lane++) found += w[lane];
+    return found;
 }
 
 // p · 2ⁿ for n down to −150, by gradual underflow

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from tests.implementations.fused_cpu_tools import answer, assert_close, load, made, module, truth
 
-#: Up to 32 classes rows lie in lanes, up to 256 sixteen are finished together; (900, 100) is shared among threads; 5000
+#: Up to 32 classes rows lie in lanes, up to 256 as many are finished together; (900, 100) is shared among threads; 5000
 #: classes are several blocks.
 SERVED = [(16, 10), (21, 32), (21, 33), (900, 100), (17, 256), (17, 257), (3, 5000)]
 
