@@ -57,7 +57,8 @@ class HardCrossEntropy(torch.autograd.Function):
         problem = _hard(logits, target, weight, options)
         divisor = problem.targets.divisor() if options.reduction == "mean" else 1.0
         early = ctx.needs_input_grad[0] and options.reduction != "none"
-        losses, gradient = hard.run(problem, losses=True, scale=1.0 / float(divisor or float("nan")) if early else None)
+        scale = hard.exact_scale(1.0, float(divisor), problem.dtype) if early else None
+        losses, gradient = hard.run(problem, losses=True, scale=scale)
         assert losses is not None
         ctx.options, ctx.divisor, ctx.gradient = options, divisor, gradient
         # the logits are saved beside the gradient: a second backward needs them, and autograd then notices their change
@@ -76,16 +77,16 @@ class HardCrossEntropy(torch.autograd.Function):
             upstream = grad_output.item()
             if upstream == 1.0:
                 return gradient, None, None, None
-            if gradient.dtype == arithmetic(gradient.dtype):
+            if gradient.dtype == torch.float32:
                 return gradient.mul_(upstream), None, None, None
-            # half precision would be rounded a second time
+            # half precision would be rounded a second time, and float64 has none to spare
             del gradient
         problem = _hard(logits, target, weight, ctx.options)
         dtype = problem.dtype
         if ctx.options.reduction == "none":
-            scale: torch.Tensor | float = per_row(grad_output.to(dtype), problem.rows).contiguous()
+            scale: hard.Scale = per_row(grad_output.to(dtype), problem.rows).contiguous()
         else:
-            scale = grad_output.item() / float(ctx.divisor or float("nan"))
+            scale = hard.exact_scale(grad_output.item(), float(ctx.divisor), dtype)
         return hard.run(problem, losses=False, scale=scale)[1], None, None, None
 
 

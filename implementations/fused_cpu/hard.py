@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 
@@ -10,6 +12,8 @@ from . import kernels
 from .memory import empty_result
 from .pieces import Piece, as_rows, pieces
 from .targets import IndexTargets, Options
+
+Scale = torch.Tensor | Fraction | float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +40,14 @@ class HardProblem:
         return (self.weight.to(self.dtype) * share).reshape(1, -1, *(1,) * (self.rows.dim() - 2))
 
 
-def run(
-    problem: HardProblem, *, losses: bool, scale: torch.Tensor | float | None
-) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+def run(problem: HardProblem, *, losses: bool, scale: Scale) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Losses shaped like the targets, and the gradient shaped like the logits, each only where asked for.
 
     Args:
         problem: what was called with.
         losses: whether the losses are wanted; each is weighted, and 0 where ignored.
         scale: what each row's gradient is multiplied with, one for all or shaped like the targets, its weight not
-            included; None where no gradient is wanted.
+            included, or the fraction of `exact_scale`; None where no gradient is wanted.
     """
     rows, targets = problem.rows, problem.targets
     found = torch.empty(targets.index.shape, dtype=problem.dtype) if losses else None
@@ -98,11 +100,19 @@ class _Buffers:
         return kept[: part.numel()].view(part.shape)
 
 
-Scale = torch.Tensor | float | None
+def exact_scale(upstream: float, divisor: float, dtype: torch.dtype) -> Fraction | float:
+    """``upstream`` ÷ ``divisor``; a fraction in float64, which has no wider dtype to keep what a quotient loses."""
+    if dtype != torch.float64 or not (divisor and math.isfinite(upstream) and math.isfinite(divisor)):
+        return upstream / (divisor or math.nan)
+    return Fraction(upstream) / Fraction(divisor)
 
 
 def _here(scale: Scale, piece: Piece) -> Scale:
     return piece.of(scale) if isinstance(scale, torch.Tensor) else scale
+
+
+def _plain(scale: torch.Tensor | Fraction | float) -> torch.Tensor | float:
+    return float(scale) if isinstance(scale, Fraction) else scale
 
 
 def _plain_piece(
@@ -115,8 +125,11 @@ def _plain_piece(
     found, behind = kernels.losses_from_probabilities(x, p, index)
     scale = _here(scale, piece)
     if scale is not None:
-        scale = scale.double() if isinstance(scale, torch.Tensor) else scale
-        kernels.hard_gradient(p, behind, index, scale if row_weight is None else row_weight.double() * scale)
+        if row_weight is not None and problem.weight is not None:
+            scale = row_weight.double() * _plain(scale)
+        elif isinstance(scale, torch.Tensor):
+            scale = scale.double()
+        kernels.hard_gradient(p, behind, index, scale)
     return found if row_weight is None or not losses else kernels.weighted_losses(found, row_weight)
 
 
@@ -131,6 +144,6 @@ def _smooth_piece(
     found = kernels.smoothed_losses(kernels.log_softmax(x, p), index, hard, spread) if losses else None
     scale = _here(scale, piece)
     if scale is not None:
-        rows = torch.as_tensor(scale, dtype=p.dtype).expand(index.shape)
+        rows = torch.as_tensor(_plain(scale), dtype=p.dtype).expand(index.shape)
         kernels.smoothed_gradient(kernels.softmax(x, p), index, hard, spread, rows)
     return found

@@ -5,6 +5,8 @@ Every function works on cached memory: it reads the piece, or a buffer of its si
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import torch
 
 _softmax = torch.ops.aten._softmax.out
@@ -44,19 +46,40 @@ def losses_from_probabilities(
 
 
 def hard_gradient(
-    p: torch.Tensor, behind: torch.Tensor, index: torch.Tensor, scale: torch.Tensor | float
+    p: torch.Tensor, behind: torch.Tensor, index: torch.Tensor, scale: torch.Tensor | Fraction | float
 ) -> torch.Tensor:
     """``p`` turned into scale · (p − onehot), in place.
 
     ``behind`` is p_t − 1, and ``scale`` a number or one per row; both in float64, so that the target's entry, −scale
-    where p_t is small, is rounded once.
+    where p_t is small, is rounded once. In float64 a fraction does the same.
     """
-    factor = scale.unsqueeze(1) if isinstance(scale, torch.Tensor) else scale
-    if isinstance(factor, torch.Tensor):
-        p.mul_(factor.to(p.dtype))
-    elif factor != 1.0:
-        p.mul_(factor)
-    return p.scatter_(1, index.unsqueeze(1), (behind * factor).to(p.dtype))
+    if isinstance(scale, Fraction):
+        at_target = _times(behind, scale)
+    else:
+        at_target = behind * (scale.unsqueeze(1) if isinstance(scale, torch.Tensor) else scale)
+    if isinstance(scale, torch.Tensor):
+        p.mul_(scale.unsqueeze(1).to(p.dtype))
+    elif scale != 1:
+        p.mul_(float(scale))
+    return p.scatter_(1, index.unsqueeze(1), at_target.to(p.dtype))
+
+
+def _times(a: torch.Tensor, fraction: Fraction) -> torch.Tensor:
+    """``a`` · ``fraction`` in float64, rounded once: Dekker's product (Numerische Mathematik 18, 1971)."""
+    b = float(fraction)
+    product = a * b
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    lost = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    rest = float(fraction - Fraction(b))
+    # beyond the range of halves nothing is known of what was lost
+    return product + (lost + a * rest).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _halves(x: torch.Tensor | float) -> tuple[torch.Tensor | float, torch.Tensor | float]:
+    """``x`` as a sum of two numbers of 26 bits, whose products are exact (Veltkamp)."""
+    shifted = x * 134217729.0
+    high = shifted - (shifted - x)
+    return high, x - high
 
 
 def weighted_losses(losses: torch.Tensor, row_weight: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,18 @@ def test_a_loss_near_zero_keeps_its_digits(name, classes):
     expected = math.log1p((classes - 1) * math.exp(-30.0))
     loss = load()[name](logits, target, reduction="none")
     torch.testing.assert_close(loss.double(), torch.full((20,), expected, dtype=torch.float64), rtol=1e-6, atol=0.0)
+
+
+@pytest.mark.parametrize("rows", [3, 7, 49])
+def test_a_float64_target_gradient_is_rounded_once(rows):
+    """Where p_t is nothing beside 1 it is −upstream ÷ rows, which a quotient and a product would round twice."""
+    logits = torch.zeros(rows, 5, dtype=torch.float64)
+    logits[:, 0] = 100.0
+    for upstream in (0.3, -1.7, 65536.1):
+        asked = logits.clone().requires_grad_()
+        loss = load()["fused_cpu"](asked, torch.ones(rows, dtype=torch.int64))
+        gradient = torch.autograd.grad(loss, asked, torch.tensor(upstream, dtype=torch.float64))[0]
+        assert (gradient[:, 1] == -float(Fraction(upstream) / rows)).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
