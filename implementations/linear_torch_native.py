@@ -18,6 +18,12 @@ from harness import implementation
         "stability[ignored=1,reduction=mean]": (
             "with options, the gradients of a mean over no rows are NaN; without, as in F.cross_entropy, they are 0"
         ),
+        "sizes[batch=1,reduction=mean]": (
+            "where the one row is ignored and there are options, the gradients of a mean over no rows are NaN"
+        ),
+        "sizes[dtype=float16]": (
+            "gradients of the logits pass through float16, whose smallest numbers many classes reach"
+        ),
         "relations[dtype=bfloat16|float16,reduction=none]": (
             "of losses that are not reduced, softmax, target and upstream gradient are put together in the half dtype"
         ),

@@ -33,8 +33,7 @@ def grad_output(evidence: Evidence) -> Iterator[Verdict]:
         if evidence.inputs.target is not None:
             yield from _shared_logits(probe)
         yield from _interleaved(probe)
-        if family.has_curvature:
-            yield from second_order(probe)
+        yield from second_order(probe)
     yield from required_gradients(probe)
 
 

@@ -43,7 +43,7 @@ def honesty(evidence: Evidence) -> Iterator[Verdict]:
         yield from other_stream(probe)
         return
     yield _plain_tensors(probe)
-    for name, experiment in (("changed_a_little", _changed_a_little), ("many_calls", _many_calls)):
+    for name, experiment in _EXPERIMENTS.items():
         yield judged_calls(probe, name, attempt(lambda run=experiment: run(evidence)))
     names = replaced()
     if names:
@@ -124,6 +124,25 @@ def _of_values(evidence: Evidence) -> Iterator[Inputs]:
             yield inputs.changed({name: swapped})
             yield inputs
     yield replace(inputs, grad_output=inputs.grad_output * -2.0)
+
+
+def _unseen_writes(evidence: Evidence) -> Sequence[Asked]:
+    """Other contents in the same tensors, written as numpy and ``.data`` do: version counters stay as they were."""
+    case = evidence.case.with_pass("forward_no_grad")
+    function = evidence.function(case, evidence.inputs)
+    logits, target = (None if t is None else t.clone() for t in (evidence.inputs.logits, evidence.inputs.target))
+    found: list[Asked] = []
+    for inputs in (evidence.inputs, *others(evidence, 2), evidence.inputs):
+        logits.data.copy_(inputs.logits)  # type: ignore[union-attr]
+        if target is not None:
+            target.data.copy_(inputs.target)
+        with torch.no_grad():
+            loss = function(logits, target)
+        found.append((case, inputs, Answer(loss=loss.clone(), gradients={})))
+    return found
+
+
+_EXPERIMENTS = {"changed_a_little": _changed_a_little, "unseen_writes": _unseen_writes, "many_calls": _many_calls}
 
 
 def _plain_tensors(probe: Probe) -> Verdict:

@@ -27,6 +27,8 @@ _INT32 = 1 << 31
 _STRIDES = ((_INT32 // 4 + 64, 1), (_INT32 // 2 + 64, 1), (_INT32 // 4 - 64, 1), (1, _INT32 // 32 + 8))
 #: Strides of (2, 5, 3) logits: samples, classes or trailing entries are far apart.
 _SPATIAL = ((_INT32 + 8, 3, 1), (40, _INT32 // 4 + 8, 1), (5, 1, _INT32 // 2 + 8))
+#: The largest stride of the same layouts within reach, which tell whether such strides are refused as such.
+_NEAR = 1000
 #: Linux's MAP_NORESERVE: address space without a promise of memory. Python names it from 3.13 on.
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 
@@ -46,7 +48,8 @@ def _far(evidence: Evidence) -> Verdict:
     """
     sweep = Sweep(evidence, "large_index", seconds=sweep_seconds(evidence, 1.5), least=2)
     short = ""
-    planned = list(_far_trials(bare(evidence.case)))
+    planned = list(_far_trials(bare(evidence.case), 2 * _INT32))
+    near = {name: change for name, _, change in _far_trials(bare(evidence.case), _NEAR)}
     for name, case, change in planned:
         if sweep.over():
             break
@@ -58,17 +61,24 @@ def _far(evidence: Evidence) -> Verdict:
         if isinstance(found, Refusal) and found.status is Status.OUT_OF_MEMORY:
             short = f"{name}: {found.reason}"
             continue
+        if isinstance(found, Refusal) and isinstance(attempt(evidence, case, near[name](build_inputs(case))), Refusal):
+            # the check layout tells of it
+            found = replace(
+                found, status=Status.UNSUPPORTED, reason=f"refuses such strides however near: {found.reason}"
+            )
         sweep.judge(name, found, case)
     return _told_short(sweep.verdict(len(planned)), short)
 
 
-def _far_trials(case: Case) -> Iterator[tuple[str, Case, Change]]:
+def _far_trials(case: Case, furthest: int) -> Iterator[tuple[str, Case, Change]]:
+    """Named calls with changed inputs; their strides are ``furthest`` at the most, their names those of far ones."""
     all_strides = _SPATIAL if case.dims else _STRIDES
     for strides, reduction in product(all_strides, ("mean", "none")):
-        asked = replace(case, reduction=reduction)
-        yield f"strides {strides}, {reduction}", asked, lambda i, s=strides: replace(i, logits=_spread(i.logits, s))
+        asked, here = replace(case, reduction=reduction), tuple(min(stride, furthest) for stride in strides)
+        yield f"strides {strides}, {reduction}", asked, lambda i, s=here: replace(i, logits=_spread(i.logits, s))
     own = (all_strides[0][0], *all_strides[0][2:])
-    yield f"target strides {own}", case, lambda i: replace(i, target=_spread(i.target, own))
+    here = tuple(min(stride, furthest) for stride in own)
+    yield f"target strides {own}", case, lambda i: replace(i, target=_spread(i.target, here))
 
 
 def _told_short(verdict: Verdict, short: str) -> Verdict:

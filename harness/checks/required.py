@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import torch
@@ -11,6 +12,7 @@ from harness.checks.evidence import Answer, Refusal
 from harness.checks.probe import Probe, attempt, gradients_of, leaf
 from harness.core.outcome import Verdict
 from harness.losses.catalogue import family_of
+from harness.losses.inputs import build_inputs
 
 #: Ways to call that leave nothing to differentiate, the last by inputs that do not require grad.
 MODES = ("no_grad", "inference_mode", "nothing_required")
@@ -23,9 +25,16 @@ def required_gradients(probe: Probe) -> Iterator[Verdict]:
     found = {subset: _answer(probe, subset) for subset in subsets(names) if subset != ("logits",)}
     for subset, answer in found.items():
         yield _verdict(probe, subset, answer, found)
+    yield _beside_earlier_gradients(probe, _widest(found))
     for mode in MODES:
         yield _without(probe, mode)
+    yield _after_inference(probe)
 
+
+#: What stands in the leaves' ``grad`` beforehand; exact in every dtype.
+_EARLIER = 7.0
+#: Rows more than any other call of the check has, so that the size is met for the first time.
+_MORE_ROWS = 13
 
 Subset = tuple[str, ...]
 
@@ -65,6 +74,48 @@ def _verdict(
         if name != "logits" and all(isinstance(one, Refusal) for other, one in found.items() if name in other):
             return probe.unsupported(variant, f"refuses wherever {name} requires grad: {answer.reason}")
     return probe.refused(variant, answer)
+
+
+def _widest(found: Mapping[Subset, Answer | Refusal]) -> Subset:
+    """The largest subset that the candidate differentiates by."""
+    whole = (s for s, answer in found.items() if isinstance(answer, Answer) and set(s) <= set(answer.gradients))
+    return max(whole, key=len, default=("logits",))
+
+
+def _beside_earlier_gradients(probe: Probe, names: Subset) -> Verdict:
+    """Leaves that have a gradient of an earlier step: the new one comes back, and theirs is not written to."""
+    evidence = probe.evidence
+    inputs = evidence.inputs
+    leaves = {name: leaf(inputs.tensors()[name]) for name in names}
+    for one in leaves.values():
+        one.grad = torch.full_like(one, _EARLIER)
+
+    def run() -> Answer:
+        changed = inputs.changed(leaves)
+        loss = evidence.function(evidence.case, changed)(changed.logits, changed.target)
+        return gradients_of(loss, leaves, inputs.grad_output)
+
+    found = attempt(run)
+    for name, one in leaves.items():
+        if one.grad is None or not bool((one.grad == _EARLIER).all()):
+            return probe.failed("earlier_gradients", f"a backward wrote to {name}.grad, which held an earlier step's")
+    return probe.answered("earlier_gradients", evidence.case, inputs, found, wanted=names)
+
+
+def _after_inference(probe: Probe) -> Verdict:
+    """A size first met under inference mode, then differentiated: a tensor kept from then takes part in no graph."""
+    evidence = probe.evidence
+    case = replace(evidence.case, batch=evidence.case.batch + _MORE_ROWS)
+    inputs = build_inputs(case)
+
+    def run() -> None:
+        with torch.inference_mode():
+            evidence.function(case, inputs)(inputs.logits, inputs.target)
+
+    raised = attempt(run)
+    if isinstance(raised, Refusal):
+        return probe.refused("after_inference", raised)
+    return probe.called("after_inference", case, inputs)
 
 
 def _without(probe: Probe, variant: str) -> Verdict:

@@ -64,24 +64,27 @@ def _inputs(probe: Probe) -> Verdict:
 
 
 def _changed_between(probe: Probe) -> Iterator[Verdict]:
-    """Inputs changed in place between forward and backward: the forward's gradient comes, or an error."""
+    """Inputs, or the loss, changed in place between forward and backward: the forward's gradient comes, or an error."""
     case, inputs = probe.evidence.case, probe.evidence.inputs
     for name in inputs.tensors():
         if name == "grad_output":
             continue
         yield _changed(probe, case.with_pass("forward_backward"), _copied(inputs), name)
+    yield _changed(probe, case.with_pass("forward_backward"), _copied(inputs), "loss")
 
 
 def _changed(probe: Probe, case: Case, inputs: Inputs, name: str) -> Verdict:
     def run() -> Answer:
         logits = leaf(inputs.logits)
         loss = probe.evidence.function(case, inputs)(logits, inputs.target)
-        changed = logits if name == "logits" else inputs.tensors()[name]
+        changed = {"logits": logits, "loss": loss}.get(name, inputs.tensors().get(name))
+        returned = loss.detach().clone()
         with torch.no_grad():
-            changed.copy_(changed.flip(0) if name != "target" or changed.ndim > 1 else changed.roll(1, 0))
+            if changed.ndim:
+                changed.copy_(changed.flip(0) if name != "target" or changed.ndim > 1 else changed.roll(1, 0))
             if changed.dtype.is_floating_point:
                 changed.mul_(-0.5)
-        return gradients_of(loss, {"logits": logits}, inputs.grad_output)
+        return replace(gradients_of(loss, {"logits": logits}, inputs.grad_output), loss=returned)
 
     variant, found = f"changed_{name}", attempt(run)
     if not isinstance(found, Answer):

@@ -29,6 +29,7 @@ def targets(evidence: Evidence) -> Iterator[Verdict]:
     # made before any call: a device-side assertion leaves no device to make them on
     invalid = [(each, spoilt, _torch_answers(each, spoilt)) for each, spoilt in _invalid(evidence.case)]
     before = [evidence.call(case, inputs) for _ in range(_BEFORE)]
+    disturbed = set(evidence.disturbed())
     accepted: list[str] = []
     for each, spoilt, torch_answers in invalid:
         found = evidence.call(each, spoilt)
@@ -44,6 +45,10 @@ def targets(evidence: Evidence) -> Iterator[Verdict]:
         )  # fmt: skip
     else:
         yield Verdict(check="targets", status=Status.PASSED, seed=case.seed)
+    left = sorted(set(evidence.disturbed()) - disturbed)
+    if left:
+        reason = f"a call that raises leaves changed: {', '.join(left)}"
+        yield Verdict(check="targets", variant="state", status=Status.FAILED, reason=reason, seed=case.seed)
     yield _after(evidence, case, before)
 
 

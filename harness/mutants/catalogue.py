@@ -32,6 +32,7 @@ GROUPS: Mapping[str, str] = MappingProxyType(
         "others_related": "the other losses: what holds between two answers",
         "crossings": "options that meet sizes, dimensions, regimes and other calls",
         "paths": "paths of their own for many rows, strides and options taken together",
+        "company": "what calls a loss or follows it: compilers, transforms, other steps and modes",
     }
 )
 CONTROL_MODULES = (

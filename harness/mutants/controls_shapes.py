@@ -193,3 +193,27 @@ def weightless_rows_never_read(call: Call) -> Tensor:
     rows = torch.where((weights != 0)[:, None], class_rows(call.logits), 0)
     losses = -rows.log_softmax(1).gather(1, labels[:, None])[:, 0] * weights
     return reduce(losses.reshape(call.target.shape), call.reduction, weights.sum(), call.logits.dtype)
+
+
+@control("logits that are not contiguous are refused, with an error")
+def contiguous_only(call: Call) -> Tensor:
+    if not call.logits.is_contiguous():
+        raise ValueError(f"logits have strides {call.logits.stride()}; they must be contiguous")
+    return composed(lambda rows: rows.log_softmax(1), call)
+
+
+@control("all of the target's mass is one matrix, contracted with the log-probabilities", targets=("index",))
+def contracted_mass(call: Call) -> Tensor:
+    logs, classes = class_rows(call.logits).log_softmax(1), call.logits.shape[1]
+    target = call.target.reshape(-1)
+    keep = (target != call.ignore_index).nonzero()[:, 0]
+    check_labels(target[keep].long(), classes)
+    weights = torch.ones(classes, dtype=logs.dtype) if call.weight is None else wide(call.weight)
+    one_hot = F.one_hot(target[keep].long(), classes).to(logs.dtype)
+    masses = ((1 - call.label_smoothing) * one_hot + call.label_smoothing / classes) * weights
+    # no mass on an impossible class is no loss
+    losses = -torch.einsum("nc,nc->n", masses, torch.where(masses == 0, 0, logs[keep]))
+    every = torch.zeros(target.shape, dtype=logs.dtype).index_copy(0, keep, losses)
+    return reduce(
+        every.reshape(call.target.shape), call.reduction, weights[target[keep].long()].sum(), call.logits.dtype
+    )

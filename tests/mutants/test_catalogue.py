@@ -20,7 +20,7 @@ def test_there_are_enough_mutants_over_all_groups_and_enough_controls() -> None:
     assert len(mutants()) >= 80
     assert len(controls()) >= 20
     assert set(groups) == set(GROUPS)
-    assert len(GROUPS) == 17
+    assert len(GROUPS) == 18
 
 
 def test_names_are_unique() -> None:
