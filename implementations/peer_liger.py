@@ -76,6 +76,9 @@ def liger(
         "*[weight!=none,device=triton-interpreter]": _INTERPRETER_WEIGHT,
         "stability|options[ignored=1,reduction=mean]": _NO_ROWS,
         "grad_output[variant=twice]": "a second backward scales the gradients that the first one returned, in place",
+        "grad_output[variant=create_graph]": (
+            "gradients made in the forward are constants to a second derivative, which is then 0 without an error"
+        ),
         "grad_output[variant=requires_linear_*]": (
             "where hidden requires no grad, no gradient is made of the weight and the bias either"
         ),

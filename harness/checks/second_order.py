@@ -44,8 +44,9 @@ def second_order(probe: Probe) -> Iterator[Verdict]:
     verdicts = [_asked(probe, vector, composed) for composed in (False, True)]
     if known and case.reduction == "none" and verdicts[0].status is Status.PASSED:
         verdicts.append(_by_upstream(probe))
-    failed = [verdict for verdict in verdicts if verdict.status is Status.FAILED]
-    yield (failed or verdicts)[0]
+    # a difference that is declared is told before a refusal of the other question
+    told = [[each for each in verdicts if each.status is status] for status in (Status.FAILED, Status.DECLARED)]
+    yield (told[0] or told[1] or verdicts)[0]
 
 
 def _asked(probe: Probe, vector: torch.Tensor, composed: bool) -> Verdict:
