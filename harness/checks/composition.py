@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import torch
 
-from harness.checks.evidence import Answer, Evidence, Refusal
+from harness.checks.evidence import Answer, Evidence
 from harness.checks.graph_capture import captured
 from harness.checks.probe import Probe, attempt, gradients_of, leaf
 from harness.checks.process_state import deterministic_algorithms, unusual_state
-from harness.checks.transforms import by_sample, can_differ_by_sample, forward_mode
+from harness.checks.transforms import as_sum, by_sample, can_differ_by_sample, forward_mode
 from harness.core.case import INTERPRETER, Case
 from harness.core.outcome import Verdict
 from harness.core.status import Status
@@ -39,7 +39,8 @@ def composition(evidence: Evidence) -> Iterator[Verdict]:
     if case.dtype in ("float32", "float64"):
         yield _composed(probe, "forward_mode", case, inputs, lambda: forward_mode(evidence))
         if can_differ_by_sample(case) and inputs.target is not None:
-            yield _by_sample(probe)
+            summed_case, summed = as_sum(case, inputs)
+            yield _composed(probe, "by_sample", summed_case, summed, lambda: by_sample(evidence))
     if case.dtype == "float32" and case.device != INTERPRETER:
         yield _composed(probe, "compile", case, inputs, lambda: _compiled(evidence))
     if case.device.startswith("cuda"):
@@ -51,13 +52,6 @@ def _composed(probe: Probe, variant: str, case: Case, inputs: Inputs, run: Calla
     if not isinstance(found, Answer):
         return probe.unsupported(variant, f"refuses: {found.reason}")
     return probe.answered(variant, case, inputs, found)
-
-
-def _by_sample(probe: Probe) -> Verdict:
-    found = attempt(lambda: by_sample(probe.evidence))
-    if isinstance(found, Refusal):
-        return probe.unsupported("by_sample", f"refuses: {found.reason}")
-    return probe.answered("by_sample", *found)
 
 
 def _inner_node(evidence: Evidence) -> Answer:

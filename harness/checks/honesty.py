@@ -130,10 +130,10 @@ def _unseen_writes(evidence: Evidence) -> Sequence[Asked]:
     """Other contents in the same tensors, written as numpy and ``.data`` do: version counters stay as they were."""
     case = evidence.case.with_pass("forward_no_grad")
     function = evidence.function(case, evidence.inputs)
-    logits, target = (None if t is None else t.clone() for t in (evidence.inputs.logits, evidence.inputs.target))
+    logits, target = own_tensors(evidence.inputs)
     found: list[Asked] = []
     for inputs in (evidence.inputs, *others(evidence, 2), evidence.inputs):
-        logits.data.copy_(inputs.logits)  # type: ignore[union-attr]
+        logits.data.copy_(inputs.logits)
         if target is not None:
             target.data.copy_(inputs.target)
         with torch.no_grad():

@@ -22,7 +22,7 @@ def required_gradients(probe: Probe) -> Iterator[Verdict]:
     """One verdict on each non-empty subset of the inputs that torch can differentiate, and one on each way to none."""
     case = probe.evidence.case
     names = family_of(case.loss).differentiable(case)
-    found = {subset: _answer(probe, subset) for subset in subsets(names) if subset != ("logits",)}
+    found = {subset: _answer(probe, _leaves(probe, subset)) for subset in subsets(names) if subset != ("logits",)}
     for subset, answer in found.items():
         yield _verdict(probe, subset, answer, found)
     yield _beside_earlier_gradients(probe, _widest(found))
@@ -49,13 +49,17 @@ def required_variant(subset: Subset) -> str:
     return "requires_" + "_".join(subset)
 
 
-def _answer(probe: Probe, subset: Subset) -> Answer | Refusal:
+def _leaves(probe: Probe, subset: Subset) -> dict[str, torch.Tensor]:
+    tensors = probe.evidence.inputs.tensors()
+    return {name: leaf(tensors[name]) for name in subset}
+
+
+def _answer(probe: Probe, leaves: Mapping[str, torch.Tensor]) -> Answer | Refusal:
+    """The loss and its gradients by ``leaves``, which stand in for the inputs of their names."""
     evidence = probe.evidence
     inputs = evidence.inputs
 
     def run() -> Answer:
-        tensors = inputs.tensors()
-        leaves = {name: leaf(tensors[name]) for name in subset}
         changed = inputs.changed(leaves)
         loss = evidence.function(evidence.case, changed)(changed.logits, changed.target)
         return gradients_of(loss, leaves, inputs.grad_output)
@@ -84,22 +88,14 @@ def _widest(found: Mapping[Subset, Answer | Refusal]) -> Subset:
 
 def _beside_earlier_gradients(probe: Probe, names: Subset) -> Verdict:
     """Leaves that have a gradient of an earlier step: the new one comes back, and theirs is not written to."""
-    evidence = probe.evidence
-    inputs = evidence.inputs
-    leaves = {name: leaf(inputs.tensors()[name]) for name in names}
+    leaves = _leaves(probe, names)
     for one in leaves.values():
         one.grad = torch.full_like(one, _EARLIER)
-
-    def run() -> Answer:
-        changed = inputs.changed(leaves)
-        loss = evidence.function(evidence.case, changed)(changed.logits, changed.target)
-        return gradients_of(loss, leaves, inputs.grad_output)
-
-    found = attempt(run)
+    found = _answer(probe, leaves)
     for name, one in leaves.items():
         if one.grad is None or not bool((one.grad == _EARLIER).all()):
             return probe.failed("earlier_gradients", f"a backward wrote to {name}.grad, which held an earlier step's")
-    return probe.answered("earlier_gradients", evidence.case, inputs, found, wanted=names)
+    return probe.answered("earlier_gradients", probe.evidence.case, probe.evidence.inputs, found, wanted=names)
 
 
 def _after_inference(probe: Probe) -> Verdict:

@@ -43,7 +43,12 @@ def can_differ_by_sample(case: Case) -> bool:
     return one_a_row and case.weight == "none" and not case.ignored and case.reduction in ("mean", "sum")
 
 
-def by_sample(evidence: Evidence) -> tuple[Case, Inputs, Answer]:
+def as_sum(case: Case, inputs: Inputs) -> tuple[Case, Inputs]:
+    """What the answers of :func:`by_sample` are the answer to."""
+    return replace(case, reduction="sum"), replace(inputs, grad_output=torch.ones_like(inputs.grad_output))
+
+
+def by_sample(evidence: Evidence) -> Answer:
     """Each row's gradient by ``vmap`` over ``grad``, which is that of the sum.
 
     Raises:
@@ -57,6 +62,4 @@ def by_sample(evidence: Evidence) -> tuple[Case, Inputs, Answer]:
 
     both = torch.func.vmap(torch.func.grad_and_value(one))
     gradients, losses = both(inputs.logits.detach(), inputs.target)
-    summed = replace(evidence.case, reduction="sum")
-    answer = Answer(loss=losses.sum(), gradients={"logits": gradients}, requires_grad=True)
-    return summed, replace(inputs, grad_output=torch.ones_like(inputs.grad_output)), answer
+    return Answer(loss=losses.sum(), gradients={"logits": gradients}, requires_grad=True)

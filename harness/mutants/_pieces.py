@@ -142,6 +142,17 @@ def gradient_of(call: Call, grad_output: Tensor) -> Tensor:
     return gradient
 
 
+class OfLogits(torch.autograd.Function):
+    """The right loss of logits and a call; a subclass has the backward, which finds both on ``ctx``."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, call: Call) -> Tensor:
+        """The loss; the logits are saved, the call kept."""
+        ctx.save_for_backward(logits)
+        ctx.call = call
+        return right(call._replace(logits=logits))
+
+
 def narrow_sum(rows: Tensor, dtype: torch.dtype, *, step: int) -> Tensor:
     """Sums of rows (M, C) → (M,) added up in ``dtype``, ``step`` classes at a time."""
     total = rows.new_zeros(rows.shape[0]).to(dtype)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.mutants._linear import linear
-from harness.mutants._pieces import gradient_of, kept, reduced, right, wide_losses
+from harness.mutants._pieces import OfLogits, gradient_of, kept, reduced, right, wide_losses
 from harness.mutants.declare import Call, LinearCall, mutant
 
 _LAST: dict[str, Any] = {}
@@ -112,13 +112,7 @@ def result_kept_by_version(call: Call) -> Tensor:
     return _LAST["result"].clone()
 
 
-class _CutAbove(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, call: Call) -> Tensor:
-        ctx.save_for_backward(logits)
-        ctx.call = call
-        return right(call._replace(logits=logits))
-
+class _CutAbove(OfLogits):
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> Any:
         (logits,) = ctx.saved_tensors

@@ -7,7 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.mutants._pieces import contiguous_misread, gradient_of, kept, reduced, right, twisted, wide_losses
+from harness.mutants._pieces import (
+    OfLogits,
+    contiguous_misread,
+    gradient_of,
+    kept,
+    reduced,
+    right,
+    twisted,
+    wide_losses,
+)
 from harness.mutants.declare import Call, mutant
 
 #: Rows from which a kernel takes its path for large batches.
@@ -123,14 +132,8 @@ def ignored_targets_overwritten(call: Call) -> Tensor:
     return loss
 
 
-class _Unweighted(torch.autograd.Function):
+class _Unweighted(OfLogits):
     """The identity of logits whose own derivative, taken twice, is that of rows without their weights."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, call: Call) -> Tensor:
-        ctx.save_for_backward(logits)
-        ctx.call = call
-        return right(call._replace(logits=logits))
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> Any:

@@ -212,8 +212,10 @@ template <typename Type, bool GRADIENT> static void some_groups(const Call &call
     free(memory);
 }
 
+int64_t groups_of(int64_t rows) { return (rows + LANES - 1) / LANES; }
+
 template <typename Type, bool GRADIENT> static void all_groups(const Call &call) {
-    int64_t groups = (call.rows + LANES - 1) / LANES;
+    int64_t groups = groups_of(call.rows);
     if (call.threads < 2) return some_groups<Type, GRADIENT>(call, 0, groups);
 #pragma omp parallel for num_threads(call.threads) schedule(static)
     for (int64_t part = 0; part < call.threads; part++)
