@@ -13,6 +13,7 @@ from harness.report.memory import memory_lines
 from harness.report.page_sight import groups_of, power, worst_by_dtype
 from harness.report.rows import GRADES, Row, collect, implementations
 from harness.report.text import (
+    COPY_LEGEND,
     clip,
     count,
     duration,
@@ -129,13 +130,18 @@ def _speed(groups: Sequence[tables.Group], names: Sequence[str]) -> list[str]:
     note = (
         "Baseline: median time of one call. Others: speedup (baseline time ÷ own time) with its interval. "
         "**Bold**: nobody is measurably faster. † differs from torch, as declared. "
-        "*Not compared*: its forward makes the gradient."
+        "*Not compared*: its forward makes the gradient. "
+        f"{COPY_LEGEND[0].upper()}{COPY_LEGEND[1:]}, as a speedup."
     )
     parts = [f"## Speed\n\n{note}"]
     for group in groups:
         shown = [name for name in names if any(name in line.rows for line in group.lines)]
-        body = [[*_label(line), *(_speed_cell(line, name) for name in shown)] for line in group.lines]
-        head = ["shape", "dtype", "regime", *map(inline, shown)]
+        copy = ["copy"] if group.has_copy else []
+        body = [
+            [*_label(line), *(median_speedup(line.copy) for _ in copy), *(_speed_cell(line, n) for n in shown)]
+            for line in group.lines
+        ]
+        head = ["shape", "dtype", "regime", *copy, *map(inline, shown)]
         parts.append(f"### {inline(group.title)}\n\n" + table(head, body, 3))
     return parts
 
@@ -160,7 +166,7 @@ def _memory(groups: Sequence[tables.Group], names: Sequence[str]) -> str:
         return ""
     shown = [name for name in names if any(name in line.peak_bytes or name in line.first_call_ns for line in lines)]
     body = [
-        [line.shape, inline(line.dtype), inline(line.title)]
+        [line.shape, inline(line.dtype), inline(line.title), size(line.result_bytes)]
         + [
             f"{size(line.peak_bytes.get(name))}, {duration(line.first_call_ns.get(name))}, "
             f"{share(line.roofline_fraction.get(name))}"
@@ -169,10 +175,11 @@ def _memory(groups: Sequence[tables.Group], names: Sequence[str]) -> str:
         for line in lines
     ]
     note = (
-        "Peak memory above the inputs, the first call in a fresh process, and the roofline fraction (least possible "
-        "time ÷ median time); the worst over regimes and options."
+        "Results: what the loss and the gradients themselves take. Peak memory above the inputs, results included, the "
+        "first call in a fresh process, and the roofline fraction (least possible time ÷ median time); the worst over "
+        "regimes and options."
     )
-    head = ["shape", "dtype", "where", *map(inline, shown)]
+    head = ["shape", "dtype", "where", "results", *map(inline, shown)]
     return f"## Memory, first call and roofline\n\n{note}\n\n" + table(head, body, 3)
 
 

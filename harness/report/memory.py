@@ -13,7 +13,8 @@ from harness.report.text import shape_text
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryLine:
     """One line of the memory table, by implementation: largest peak above the inputs, slowest first call, and least
-    ``roofline_fraction`` (least possible time ÷ median); ``title`` is that of its speed table."""
+    ``roofline_fraction`` (least possible time ÷ median); ``title`` is that of its speed table. ``result_bytes``: what
+    loss and gradients take themselves, None in runs from before it was kept."""
 
     title: str
     loss: str
@@ -21,6 +22,7 @@ class MemoryLine:
     pass_: str
     shape: str
     dtype: str
+    result_bytes: float | None
     peak_bytes: Mapping[str, float]
     first_call_ns: Mapping[str, float]
     roofline_fraction: Mapping[str, float]
@@ -35,9 +37,12 @@ _WORSE: Mapping[str, Callable[[float, float], float]] = MappingProxyType(
 def memory_lines(groups: Sequence[Group]) -> tuple[MemoryLine, ...]:
     """Lines in the order of the speed tables; cells without any such figure have none."""
     found: dict[tuple[str, str, str, str, str, str], dict[str, dict[str, float]]] = {}
+    results: dict[tuple[str, str, str, str, str, str], float | None] = {}
     for group in groups:
         for line in group.lines:
             key = (group.title, group.loss, group.device, group.pass_, shape_text(line.case), line.case.dtype)
+            if line.baseline is not None:
+                results[key] = line.baseline.metric("result_bytes")
             for name, row in line.rows.items():
                 for metric, worse in _WORSE.items():
                     value = row.metric(metric) if row.is_timed else None
@@ -45,6 +50,15 @@ def memory_lines(groups: Sequence[Group]) -> tuple[MemoryLine, ...]:
                         worst = found.setdefault(key, {metric: {} for metric in _WORSE})[metric]
                         worst[name] = worse(value, worst.get(name, value))
     return tuple(
-        MemoryLine(title=title, loss=loss, device=device, pass_=pass_, shape=shape, dtype=dtype, **figures)
-        for (title, loss, device, pass_, shape, dtype), figures in found.items()
+        MemoryLine(
+            title=key[0],
+            loss=key[1],
+            device=key[2],
+            pass_=key[3],
+            shape=key[4],
+            dtype=key[5],
+            result_bytes=results.get(key),
+            **figures,
+        )
+        for key, figures in found.items()
     )

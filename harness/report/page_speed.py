@@ -12,7 +12,7 @@ from harness.report import tables
 from harness.report.markup import Html, el, join
 from harness.report.memory import memory_lines
 from harness.report.rows import Row
-from harness.report.text import duration, extras_text, shape_text, share, size, speedup
+from harness.report.text import COPY_LEGEND, duration, extras_text, median_speedup, shape_text, share, size, speedup
 
 Mark = Callable[..., str]
 _SHAPES = 6
@@ -26,17 +26,19 @@ def speed_section(groups: Sequence[tables.Group], names: Sequence[str], mark: Ma
     parts = []
     for group in groups:
         shown = [name for name in names if any(name in line.rows for line in group.lines)]
-        head = el("tr", [el("th", title, scope="col") for title in ("shape", "dtype", "regime", *shown)])
+        copy = ["copy"] if group.has_copy else []
+        head = el("tr", [el("th", title, scope="col") for title in ("shape", "dtype", "regime", *copy, *shown)])
         body = [
-            el("tr", _label(line.case), [_cell(line, name) for name in shown], data_f=mark(line.case))
+            el("tr", _label(line.case), [_copy(line) for _ in copy], [_cell(line, name) for name in shown],
+               data_f=mark(line.case))
             for line in group.lines
-        ]
+        ]  # fmt: skip
         table = el("table", el("thead", head), el("tbody", body))
         parts.append(el("div", el("h3", group.title), el("div", table, class_="scroll"), class_="group"))
     note = (
         "Speedup is the baseline's time ÷ this one's, from rounds that interleave all of them; below it, its interval "
         "and the median time of one call. Bold: nobody is measurably faster. † differs from torch, as declared. "
-        "Not compared: its forward makes the gradient. "
+        f"Not compared: its forward makes the gradient. {COPY_LEGEND[0].upper()}{COPY_LEGEND[1:]}. "
         "Speed is shown only where the answer is right."
     )
     return el("section", el("h2", "Speed"), el("p", note), parts, id="speed")
@@ -45,6 +47,11 @@ def speed_section(groups: Sequence[tables.Group], names: Sequence[str], mark: Ma
 def _label(case: Case) -> list[Html]:
     regime = " ".join(filter(None, (case.regime, extras_text(case))))
     return [el("th", shape_text(case), scope="row"), el("td", case.dtype), el("td", regime)]
+
+
+def _copy(line: tables.Line) -> Html:
+    time = line.baseline.metric("copy_ns") if line.baseline is not None else None
+    return el("td", median_speedup(line.copy), el("small", duration(time)), class_="n dim")
 
 
 def _cell(line: tables.Line, name: str) -> Html:
@@ -184,14 +191,14 @@ def memory_section(groups: Sequence[tables.Group], names: Sequence[str], mark: M
         ]
         label = [
             el("th", line.shape, scope="row"),
-            *(el("td", value) for value in (line.dtype, line.title)),
+            *(el("td", value) for value in (line.dtype, line.title, size(line.result_bytes))),
         ]
         body.append(el("tr", label, cells, data_f=mark(case, any_regime=True)))
-    head = el("tr", [el("th", title, scope="col") for title in ("shape", "dtype", "where", *shown)])
+    head = el("tr", [el("th", title, scope="col") for title in ("shape", "dtype", "where", "results", *shown)])
     note = (
-        "Peak memory above the inputs, measured where the implementation was alone, and below it the first call in a "
-        "fresh process, compilation included, and the roofline fraction: least possible time ÷ median time. The worst "
-        "over regimes and options."
+        "Results: what loss and gradients take themselves. Peak memory above the inputs, they included, measured where "
+        "the implementation was alone, and below it the first call in a fresh process, compilation included, and the "
+        "roofline fraction: least possible time ÷ median time. The worst over regimes and options."
     )
     table = el("table", el("thead", head), el("tbody", body))
     return el(

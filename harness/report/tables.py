@@ -44,6 +44,11 @@ class Line:
         """The row of the baseline, where it was timed."""
         return next((row for row in self.rows.values() if row.is_baseline and row.is_timed), None)
 
+    @property
+    def copy(self) -> float | None:
+        """Baseline's time ÷ that of a copy of the logits in the same rounds: the speedup that is there to be had."""
+        return None if self.baseline is None else self.baseline.metric("copies")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
@@ -57,6 +62,11 @@ class Group:
     pass_: str
     title: str
     lines: tuple[Line, ...]
+
+    @property
+    def has_copy(self) -> bool:
+        """Whether a copy was timed beside any cell."""
+        return any(line.copy is not None for line in self.lines)
 
 
 def summaries(rows: Sequence[Row], groups: Sequence[Group]) -> tuple[Summary, ...]:

@@ -16,6 +16,7 @@ from harness.report import tables, training
 from harness.report.memory import MemoryLine, memory_lines
 from harness.report.rows import GRADES, Row, collect, implementations
 from harness.report.text import (
+    COPY_LEGEND,
     NOT_COMPARED,
     break_name,
     clip,
@@ -38,7 +39,8 @@ MAX_FAULTS = 50
 _NAME = 13
 _LABEL = 24
 _COST = 19
-_COSTS = "peak memory above the inputs, first call, roofline fraction"
+_COPY = "copy"
+_COSTS = "peak memory above the inputs (results in it), first call, roofline fraction"
 _LEGEND = (
     "* nobody is measurably faster   † differs from torch, as declared   "
     f"{NOT_COMPARED}: its forward makes the gradient"
@@ -109,20 +111,25 @@ def _speed(console: Console, group: tables.Group, names: Sequence[str], width: i
     shown = [name for name in names if any(_supported(line.rows.get(name)) for line in group.lines)]
     base = next((line.baseline.implementation for line in group.lines if line.baseline), None)
     others = [name for name in shown if name != base]
-    per_table = max(1, (width - _label_width(group) - 11) // (_NAME + 1))
+    copy = [_COPY] if group.has_copy else []
+    per_table = max(1, (width - _label_width(group) - 11 - sum(len(name) + 3 for name in copy)) // (_NAME + 1))
     for start in range(0, max(1, len(others)), per_table):
         table = _table()
         _label_columns(table)
         if base is not None:
             table.add_column(Text(break_name(base, 10)), justify="right", no_wrap=True)
+        for name in copy:
+            table.add_column(name, justify="right", no_wrap=True)
         chunk = others[start : start + per_table]
         for name in chunk:
             table.add_column(Text(break_name(name, _NAME)), justify="right", no_wrap=True, max_width=_NAME)
         for line in group.lines:
             cells = [_time(line)] if base is not None else []
+            cells += [Text(median_speedup(line.copy), style="dim") for _ in copy]
             table.add_row(*_label(line), *cells, *(_ratio(line, name) for name in chunk))
         _print(console, table, f"{group.title}: speedup over {clip(base or '–', 40)}", width)
-    console.print(Text(f"  {_LEGEND}", style="dim"), width=width)
+    for legend in (_LEGEND, *(f"{COPY_LEGEND}" for _ in copy)):
+        console.print(Text(f"  {legend}", style="dim"), width=width)
     console.print()
 
 
@@ -156,22 +163,19 @@ def _memory(console: Console, lines: Sequence[MemoryLine], shown: Sequence[str],
         mine = [line for line in lines if line.title == title]
         names = [name for name in shown if any(name in {*line.peak_bytes, *line.first_call_ns} for line in mine)]
         widest = max(len(line.shape) + len(line.dtype) for line in mine) + 2
-        per_table = max(1, (width - min(widest, 28)) // (_COST + 1))
+        per_table = max(1, (width - min(widest, 28) - 9) // (_COST + 1))
         for start in range(0, len(names), per_table):
             table = _table()
             table.add_column("shape", no_wrap=True, max_width=18)
             table.add_column("dtype", no_wrap=True, max_width=18)
+            table.add_column("results", justify="right", no_wrap=True)
             chunk = names[start : start + per_table]
             for name in chunk:
                 table.add_column(Text(break_name(name, _COST)), justify="right", no_wrap=True, max_width=_COST)
             for line in mine:
-                table.add_row(line.shape, Text(plain(line.dtype)), *(_cost(line, name) for name in chunk))
-            _print(
-                console,
-                table,
-                f"{title}: {_COSTS}",
-                width,
-            )
+                results = size(line.result_bytes).replace(" ", "")
+                table.add_row(line.shape, Text(plain(line.dtype)), results, *(_cost(line, name) for name in chunk))
+            _print(console, table, f"{title}: {_COSTS}", width)
         console.print()
 
 

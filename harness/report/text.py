@@ -82,6 +82,10 @@ def size(value_bytes: float | None) -> str:
 NOT_COMPARED = "not compared"
 
 
+#: What the column ``copy`` of a speed table says, for its legend.
+COPY_LEGEND = "copy: a copy of the logits through autograd, timed in the same rounds"
+
+
 def speedup(value: float | None, low: float | None, high: float | None) -> str:
     """``1.32× ±0.02``: the ratio and the larger half of its interval; ``±?`` where that has no end.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -10,7 +11,7 @@ from typing import Any
 from harness.core.case import Case
 from harness.core.family import Cost
 from harness.stats.interval import RatioSummary, log_ratios, summarise_logs
-from harness.stats.roofline import Roofline, implausible, roofline
+from harness.stats.roofline import COPY, Roofline, implausible, roofline
 
 #: A share of interrupted samples above which a cell is flagged as noisy (accuracy_stats.md B3.8), and of stolen time.
 STARVED_SHARE, STOLEN_SHARE, WIDE_SIGMA = 0.2, 0.05, 0.05
@@ -61,7 +62,8 @@ def timed_figures(name: str, halves: Sequence[Half], asked: Asked) -> dict[str, 
     figures: dict[str, Any] = {
         "baseline": asked.baseline, "median_ns": round(centre, 1), "rounds": len(pooled),
         "calls_per_sample": halves[0].calls[name], "least_bytes": least,
-        "bandwidth_bytes_per_s": round(least / centre * 1e9), **_shared(halves), **_arm(name, halves),
+        "bandwidth_bytes_per_s": round(least / centre * 1e9), "result_bytes": asked.cost.write_bytes,
+        **_shared(halves), **_arm(name, halves),
     }  # fmt: skip
     bound = bound_of(halves, asked)
     if bound is not None:
@@ -70,10 +72,20 @@ def timed_figures(name: str, halves: Sequence[Half], asked: Asked) -> dict[str, 
         faults = figures.get("page_faults_per_call")
         if faults is not None and asked.ceilings is not None and "page_fault_ns" in asked.ceilings:
             figures["page_fault_share"] = _short(min(1.0, faults * asked.ceilings["page_fault_ns"] / centre))
+    figures.update(_beside_copy(name, halves))
     summary = _summary(name, halves, asked)
     figures.update(_ratio(summary) if summary is not None else _baseline(halves, asked))
     noise = _noise(figures)
     return {**figures, "noise": noise} if noise else figures
+
+
+def _beside_copy(name: str, halves: Sequence[Half]) -> dict[str, Any]:
+    """What a copy of the logits takes in the same rounds, and how many of them a call takes; nothing where none was."""
+    copies = [value for half in halves for value in half.per_call_ns(COPY)]
+    if not copies:
+        return {}
+    ratios = [value for half in halves for value in log_ratios(half.per_call_ns(name), half.per_call_ns(COPY))]
+    return {"copy_ns": round(median(copies), 1), "copies": _short(math.exp(median(ratios)))}
 
 
 def bound_of(halves: Sequence[Half], asked: Asked) -> Roofline | None:
@@ -87,6 +99,14 @@ def too_fast(figures: Mapping[str, Any], halves: Sequence[Half], asked: Asked) -
     """Why the time in ``figures`` cannot be; None where it can, or where nothing is known of the device."""
     bound = bound_of(halves, asked)
     return None if bound is None else implausible(figures["median_ns"], bound)
+
+
+def with_memory(figures: Mapping[str, Any], alone: Mapping[str, Any]) -> dict[str, Any]:
+    """``figures`` and those taken ``alone``, with what the peak holds beside the results; none where it is unknown."""
+    found = {**figures, **alone}
+    if "peak_bytes" in found:
+        found["scratch_bytes"] = max(0, found["peak_bytes"] - found["result_bytes"])
+    return found
 
 
 def without_speed(figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from harness.core.outcome import Outcome
 from harness.core.status import Status
 from harness.runner.figures import Half
 from harness.runner.plan import Plan
+from harness.stats.roofline import has_copy
 from harness.stats.sign import rounds_for_interval
 from harness.suite.model import CELL_CHECKS
 
@@ -38,7 +39,9 @@ def half_job(
         "threads": settings.threads, "cache_bytes": settings.cache_bytes, "mark": str(mark), **timing,
         "max_seconds": timing["max_seconds"] / HALVES,
         "min_rounds": rounds_for_interval(timing["confidence"]),
-        "max_rounds": rounds_kept(len(plan.timed_cases()), len(rivals)),
+        "copy": has_copy(case, plan.families[case.loss].cost(case)),
+        # the copy's samples are kept, too
+        "max_rounds": rounds_kept(len(plan.timed_cases()), len(rivals) + 1),
         # the rounds of both halves make the interval, so each may be wider by the root of two
         "target_relative_width": timing["target_relative_width"] * HALVES**0.5,
         # one calibration serves both: samples of one cell are of one length

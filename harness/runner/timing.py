@@ -17,7 +17,7 @@ from harness.core.implementation import Implementation
 from harness.core.outcome import TIMED, Outcome
 from harness.core.status import Status, worst
 from harness.runner.events import Listener
-from harness.runner.figures import Asked, Half, timed_figures, too_fast, without_speed
+from harness.runner.figures import Asked, Half, timed_figures, too_fast, with_memory, without_speed
 from harness.runner.first_calls import first_call_lines
 from harness.runner.half_job import HALVES, half_job, held_checks
 from harness.runner.judging import admitted
@@ -195,7 +195,7 @@ class Timer:
                 self._say(case, rival, Status.SKIPPED, f"not timed: the baseline {base} could not be timed")
             else:
                 figures = timed_figures(rival.name, self._whole(case, rival, halves), self._asked(case))
-                figures |= self._judged_figures(case, rival)
+                figures = with_memory(figures, self._judged_figures(case, rival))
                 if rival.name != base and not self._comparable(case, rival):
                     figures = without_speed(figures)
                 self._say(case, rival, Status.PASSED, "", figures)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.core.case import Case
 from harness.core.family import Cost
 
 #: A ceiling is itself measured, on a machine whose bandwidth drifts by 10 %: less than this above it accuses nobody.
@@ -14,6 +15,14 @@ CAUSES = (
     "likely causes: it returns what it kept from an earlier call, it was not waited for, "
     "or the work is done elsewhere (another thread, another stream)"
 )
+#: Among the samples of a cell: ``torch.autograd.grad(logits.clone(), logits, …)``, timed in the same rounds as the
+#: implementations, none of which can be called so, as their names hold no space.
+COPY = "copy of the logits"
+
+
+def has_copy(case: Case, cost: Cost) -> bool:
+    """Whether a copy is the least that the pass takes: loss and gradient in one, and no products of matrices."""
+    return case.pass_ == "forward_backward" and not cost.flops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

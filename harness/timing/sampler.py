@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.stats.interval import RatioSummary, log_ratios, median_interval, summarise_ratio
@@ -107,6 +107,7 @@ def sample_arms(
     hooks: Hooks | None = None,
     calls: Mapping[str, int] | None = None,
     multiples: Mapping[str, int] | None = None,
+    beside: Collection[str] = (),
 ) -> Samples:
     """Time ``arms`` against ``baseline`` in interleaved rounds.
 
@@ -119,10 +120,12 @@ def sample_arms(
         hooks: what the sampler tells and asks.
         calls: calls per sample where they are known (another process found them); the arms are then only warmed up.
         multiples: what an arm's calls per sample must be a multiple of; 1 where not named.
+        beside: arms that no width is asked of.
     """
     hooks = hooks or Hooks()
     start = now_ns()
-    rounds = _Rounds(arms, baseline, settings, hooks, random.Random(seed))
+    watched = [name for name in arms if name not in {baseline, *beside}]
+    rounds = _Rounds(arms, baseline, watched, settings, hooks, random.Random(seed))
     budget_ns = int(settings.max_seconds * 1e9)
     warm_up = _WarmUp(settings, settings.sample_ns(len(arms)), budget_ns // (4 * len(arms)), now_ns)
     for name, arm in arms.items():
@@ -187,6 +190,7 @@ class _Rounds:
 
     arms: Mapping[str, SampleOf]
     baseline: str
+    watched: Sequence[str]
     settings: SamplerSettings
     hooks: Hooks
     order: random.Random
@@ -249,11 +253,11 @@ class _Rounds:
 
     def _narrow_enough(self) -> bool:
         used = self.used()
-        return self.count > 0 and all(self._width(name, used) <= self.settings.target_relative_width for name in used)
+        return self.count > 0 and all(
+            self._width(name, used) <= self.settings.target_relative_width for name in self.watched
+        )
 
     def _width(self, name: str, used: Mapping[str, list[int]]) -> float:
-        if name == self.baseline:
-            return 0.0
         logs = log_ratios(
             [total / self.calls[self.baseline] for total in used[self.baseline]],
             [total / self.calls[name] for total in used[name]],

@@ -18,8 +18,10 @@ from harness.core.implementation import implementation_from_dict
 from harness.core.status import Status
 from harness.hardware.gpu import throttle_reader
 from harness.hardware.noise import steal_share, steal_ticks
+from harness.stats.roofline import COPY
 from harness.timing.compiled import compiled_graphs
 from harness.timing.contention import interrupted, is_contended, shortened
+from harness.timing.copy import copy_arm
 from harness.timing.honesty import fresh_factor, late_results, repeats_itself, stale_results
 from harness.timing.replay import NoGraphError
 from harness.timing.ring import Ring
@@ -61,7 +63,7 @@ def time_cell(job: Mapping[str, Any], say: Say) -> None:
     if job["baseline"] not in ready:
         return
     prepared = time.perf_counter() - started
-    samples, noise = _sample(ready, case, job, say)
+    samples, noise = _sample(ready, case, ring, job, say)
     sampled = time.perf_counter() - started - prepared
     refused = _dishonest(ready, samples, case, job, ring, inputs, say) if job.get("half", 0) == 0 else {}
     for name, reason in {**refused, **_recompiled(ready)}.items():
@@ -96,26 +98,30 @@ def _all_ready(job: Mapping[str, Any], case: Case, inputs: Any, ring: Ring, say:
     return ready
 
 
-def _sample(ready: Mapping[str, Ready], case: Case, job: Mapping[str, Any], say: Say) -> tuple[Samples, dict[str, Any]]:
+def _sample(
+    ready: Mapping[str, Ready], case: Case, ring: Ring, job: Mapping[str, Any], say: Say
+) -> tuple[Samples, dict[str, Any]]:
     """Sample with the collector off; the arm under way is written to shared memory, which costs no system call."""
-    names = list(ready)
+    arms = {name: one.arm for name, one in ready.items()}
+    if job.get("copy"):
+        arms[COPY] = copy_arm(case, ring)
     contended = bool(job.get("contended")) or (not job.get("calls") and is_contended(ready[job["baseline"]].arm))
-    say({"stage": f"samples of {case.cell}", "culprit": "", "arms": names})
+    say({"stage": f"samples of {case.cell}", "culprit": "", "arms": list(arms)})
     ticks = steal_ticks()
     with Path(job["mark"]).open("r+b") as file, mmap.mmap(file.fileno(), 1) as mark:
-        watch = _Watch(ready, names, mark)
+        watch = _Watch(ready, list(arms), mark)
         hooks = Hooks(
             entering=watch.entering, ready=watch.rounds_begin,
             acceptable=throttle_reader(case.device, cuda_uuid(case.device)),
-            interrupted=interrupted({name: one.arm for name, one in ready.items()}),
+            interrupted=interrupted(arms),
         )  # fmt: skip
         collect_garbage()
         gc.disable()
         try:
             samples = sample_arms(
-                {name: one.arm for name, one in ready.items()}, job["baseline"], _settings(job, contended),
+                arms, job["baseline"], _settings(job, contended),
                 seed=2 * case.seed + job.get("half", 0), now_ns=time.perf_counter_ns, hooks=hooks,
-                calls=job.get("calls"), multiples={name: one.arm.multiple for name, one in ready.items()},
+                calls=job.get("calls"), multiples={name: arm.multiple for name, arm in arms.items()}, beside=(COPY,),
             )  # fmt: skip
         finally:
             gc.enable()
