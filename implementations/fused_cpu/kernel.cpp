@@ -37,22 +37,23 @@ INLINE double scale_of(const Call &call, int64_t row) {
 // Consecutive logits of a row, and where they go.
 template <typename Type> struct Run {
     typedef typename Type::entry entry;
-    const entry *x;     // the logits
-    const entry *soon;  // those that are read next, as many
-    float *kept;        // their exponentials, where they are kept
-    entry *gradient;    // written when the row is done; null where none is wanted
+    const entry *x;      // the logits
+    const entry *soon;   // those that are read next, as many
+    const entry *later;  // and those after them
+    float *kept;         // their exponentials, where they are kept
+    entry *gradient;     // written when the row is done; null where none is wanted
     int64_t count;
 
     Run from(int64_t first, int64_t many) const {
-        return {x + first, soon + first, kept + first, gradient ? gradient + first : nullptr, many};
+        return {x + first, soon + first, later + first, kept + first, gradient ? gradient + first : nullptr, many};
     }
 };
 
 // Has memory work while arithmetic goes on, where it would stand idle and then be waited for: on `many` logits of what
-// is read next, and on where the gradients of these will be written.
+// is read after the next, into the second-level cache, and on where the gradients of these will be written. From there
+// the next ones are fetched while the maximum is looked for.
 template <typename Type, bool KEEP> INLINE void fetch(const Run<Type> &run, int64_t i, int64_t many) {
-    constexpr int64_t line = 64 / sizeof(typename Type::entry);
-    for (int64_t at = i; at < i + many; at += line) __builtin_prefetch(run.soon + at);
+    for (int64_t at = i; at < i + many; at += LINE<typename Type::entry>) __builtin_prefetch(run.later + at, 0, 2);
     // a float32 gradient holds the exponentials, and is being written anyway
     if (KEEP && sizeof(typename Type::entry) < sizeof(float)) __builtin_prefetch(run.gradient + i, 1);
 }
@@ -137,7 +138,7 @@ struct Sums {
 // One more block. Exponentials that are kept are shifted by the block's own maximum, which is kept too.
 template <typename Type, bool KEEP>
 INLINE void add_block(Sums &sums, const Run<Type> &run, float &kept_top, int64_t target) {
-    float block_top = largest_of(run.x, run.count), found = 0.0f;
+    float block_top = largest_of(run.x, run.count, run.soon), found = 0.0f;
     // a block of −inf alone: exp(−inf − 0) is 0, exp(−inf − −inf) would be NaN
     bool empty = block_top == -INFINITY;
     double part = sum_block<Type, KEEP>(run, empty ? 0.0f : block_top, target, found);
@@ -151,6 +152,14 @@ INLINE void add_block(Sums &sums, const Run<Type> &run, float &kept_top, int64_t
     }
     sums.others += part;
     if (target >= 0 && target < run.count) sums.at_target = found;
+}
+
+// Block `start` of the row at `x`; behind its last come those of the next rows, as far as there are any.
+template <typename Entry>
+INLINE const Entry *ahead(const Entry *x, int64_t row, int64_t start, const Call &call) {
+    for (; start >= call.classes && row + 1 < call.rows; row++, x += call.stride)
+        start -= (call.classes + BLOCK - 1) / BLOCK * BLOCK;
+    return start < call.classes ? x + start : x;
 }
 
 // The loss of a row; its gradient is written where one is wanted.
@@ -168,9 +177,8 @@ template <typename Type, bool GRADIENT> INLINE float one_row(const Call &call, i
     Sums sums = {-INFINITY, 0.0f, 0.0};
     for (int64_t start = 0; start < call.classes; start += BLOCK) {
         int64_t count = std::min(BLOCK, call.classes - start);
-        // behind a row's last block comes the next row, wherever it lies
-        const entry *soon = start + BLOCK < call.classes ? x + start + BLOCK : x + call.stride;
-        Run<Type> run = {x + start, soon, kept + start, gradient + start, count};
+        const entry *soon = ahead(x, row, start + BLOCK, call), *later = ahead(x, row, start + 2 * BLOCK, call);
+        Run<Type> run = {x + start, soon, later, kept + start, gradient + start, count};
         add_block<Type, GRADIENT>(sums, run, scratch.maxima[start / BLOCK], target - start);
     }
     double total = sums.others + (double)sums.at_target;
