@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 from harness.core.case import Case
@@ -57,7 +58,12 @@ def bind(
 
     if family.slots == ("logits",):
         return of_one
-    return of_more if between or any(name in options for name in others) else of_two
+    if between or any(name in options for name in others):
+        return of_more
+    if others:
+        return of_two
+    # nothing to put in place or to drop: a call is then the implementation's own, which speed is to be the speed of
+    return partial(called, **options) if options else called
 
 
 def _defaults_differ(implementation: Implementation, family: Family) -> list[str]:
