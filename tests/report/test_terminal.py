@@ -73,6 +73,22 @@ def test_speedup_carries_its_interval_and_the_best_and_declared_are_marked(tmp_p
     assert "1.31× ±0.02†*" in row
 
 
+def test_the_copy_stands_beside_the_baseline_as_the_speedup_that_is_to_be_had(tmp_path):
+    case, other = cases(2)
+    found = [judged(one, name, "agreement") for one in (case, other) for name in ("torch", "fast")]
+    found += [timed(case, "torch", 1.0, copies=3.25, copy_ns=1e3, result_bytes=2**20), timed(case, "fast", 2.0)]
+    found += [timed(other, "torch", 1.0), timed(other, "fast", 2.0)]
+    text = closing(tmp_path, found)
+    head, first, second = text.splitlines()[1:4]
+    assert "copy" in head.split()
+    assert "3.25×" in first
+    assert "–" in second.split()
+    assert "copy: a copy of the logits through autograd, timed in the same rounds" in text
+    assert "1MiB" in text
+    plain = closing(tmp_path / "none", [judged(case, "torch", "agreement"), timed(case, "torch", 1.0)])
+    assert "copy" not in plain
+
+
 def test_a_cell_without_speed_shows_its_status(tmp_path):
     case = cases(1)[0]
     found = [judged(case, "torch", "agreement"), timed(case, "torch", 1.0)]

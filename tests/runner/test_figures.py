@@ -6,8 +6,9 @@ import pytest
 
 from harness.core.case import Case
 from harness.core.family import Cost
-from harness.runner.figures import Asked, Half, timed_figures, too_fast, without_speed
+from harness.runner.figures import Asked, Half, timed_figures, too_fast, with_memory, without_speed
 from harness.runner.parts import Parts
+from harness.stats.roofline import COPY
 
 CEILINGS = {
     "cache_bytes": 1 << 20, "page_fault_ns": 100.0,
@@ -53,6 +54,25 @@ def test_roofline_fraction_and_page_fault_share_come_from_the_ceilings():
     figures = timed_figures("rival", [half(), half()], asked())
     assert figures["roofline_fraction"] == pytest.approx(0.5)
     assert figures["page_fault_share"] == pytest.approx(0.4)
+
+
+def test_a_call_is_held_beside_the_copy_of_the_same_rounds():
+    one, other = half(rival=2000), half(rival=4000)
+    for found, copy in ((one, 800), (other, 1600)):
+        found.samples = {**found.samples, COPY: [copy * 3] * 20}
+        found.calls = {**found.calls, COPY: 3}
+    figures = timed_figures("rival", [one, other], asked())
+    # the copy was twice as slow where the rival was: 2.5 in both
+    assert (figures["copies"], figures["copy_ns"]) == (pytest.approx(2.5), 1200)
+    assert not {"copies", "copy_ns"} & set(timed_figures("rival", [half(), half()], asked()))
+
+
+def test_working_memory_is_what_the_peak_holds_beside_the_results():
+    figures = {"result_bytes": 100}
+    assert with_memory(figures, {"peak_bytes": 130})["scratch_bytes"] == 30
+    # a kernel that writes the gradient over its inputs allocates less than its results
+    assert with_memory(figures, {"peak_bytes": 4})["scratch_bytes"] == 0
+    assert "scratch_bytes" not in with_memory(figures, {})
 
 
 def test_a_time_that_cannot_be_is_refused():

@@ -99,6 +99,7 @@ def test_the_baseline_has_its_figures_with_roofline_and_noise(timed):
     assert metrics["verdict"] == "baseline"
     assert 0 < metrics["roofline_fraction"] < 1.25
     assert metrics["least_ns"] > 0
+    assert metrics["copies"] * metrics["copy_ns"] == pytest.approx(metrics["median_ns"], rel=0.5)
     assert 0 <= metrics["page_fault_share"] <= 1
     assert metrics["cpu_wall_ratio"] > 0
     assert metrics["peak_bytes"] == 1
