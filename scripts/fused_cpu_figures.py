@@ -1,4 +1,5 @@
-"""The times that docs/kernels.md quotes for the CPU: a copy, eager and compiled torch and fused_cpu, interleaved.
+"""The times that docs/kernels.md quotes for the CPU: a copy of the logits, plain and through autograd, eager and compiled
+torch and fused_cpu, interleaved.
 
 python scripts/fused_cpu_figures.py 64x1000 16384x1000
 """
@@ -24,13 +25,14 @@ _RING_BYTES, _SMALL_BYTES = 96 << 20, 1 << 20
 #: A sample is as many calls as take eager torch this long.
 _SAMPLE_SECONDS = 2e-3
 _SECONDS, _LEAST_ROUNDS = 2.0, 5
+_TOLD = ("plain", "copy", "torch", "torch_compile", "fused_cpu")
 
 
 def main(shapes: list[str]) -> None:
     """Print one row of the table for each shape and dtype."""
-    print("| shape | dtype | copy, µs | torch, µs | torch_compile, µs | fused_cpu, µs "
+    print("| shape | dtype | plain copy, µs | copy, µs | torch, µs | torch_compile, µs | fused_cpu, µs "
           "| over torch | over torch_compile | copies | rounds |")  # fmt: skip
-    print("|---" * 10 + "|")
+    print("|---" * 11 + "|")
     for shape in shapes:
         batch, classes = (int(size) for size in shape.split("x"))
         for dtype in (torch.float32, torch.bfloat16):
@@ -39,7 +41,7 @@ def main(shapes: list[str]) -> None:
             ring = 2 if size <= _SMALL_BYTES else max(2, -(-_RING_BYTES // size))
             inputs = [torch.randn(batch, classes).to(dtype).requires_grad_() for _ in range(ring)]
             times = _sampled(_arms(inputs[0], torch.randint(classes, (batch,))), inputs)
-            told = [f"{statistics.median(times[name]):.3g}" for name in ("copy", "torch", "torch_compile", "fused_cpu")]
+            told = [f"{statistics.median(times[name]):.3g}" for name in _TOLD]
             told += [f"{_ratio(times[name], times['fused_cpu']):.2f}×" for name in ("torch", "torch_compile")]
             told += [f"{_ratio(times['fused_cpu'], times['copy']):.2f}", str(len(times["torch"]))]
             print("|", " | ".join((shape.replace("x", "×"), str(dtype)[6:], *told)), "|", flush=True)
@@ -50,13 +52,17 @@ def _arms(like: torch.Tensor, target: torch.Tensor) -> dict[str, Callable[[torch
     named = load_source(parse_reference(str(_FOLDER / "fused_cpu"), Path.cwd()))
     losses: dict[str, Callable[..., torch.Tensor]] = {description.name: call for description, call in named}
     losses |= {"torch": F.cross_entropy, "torch_compile": torch.compile(_cross_entropy, dynamic=False, fullgraph=True)}
-    copied = torch.empty_like(like, requires_grad=False)
+    copied, upstream = torch.empty_like(like, requires_grad=False), torch.ones((), dtype=like.dtype).expand(like.shape)
 
     def both(name: str) -> Callable[[torch.Tensor], object]:
         return lambda logits: torch.autograd.grad(losses[name](logits, target), logits)
 
     arms: dict[str, Callable[[torch.Tensor], object]] = {name: both(name) for name in losses}
-    return {"copy": lambda logits: copied.copy_(logits.detach()), **arms}
+    return {
+        "plain": lambda logits: copied.copy_(logits.detach()),
+        "copy": lambda logits: torch.autograd.grad(logits.clone(), logits, upstream),
+        **arms,
+    }
 
 
 def _cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
