@@ -1,5 +1,4 @@
-"""The times that docs/kernels.md quotes for the CPU: a copy of the logits, plain and through autograd, eager and compiled
-torch and fused_cpu, interleaved.
+"""The times that docs/kernels.md quotes for the CPU: copies, eager and compiled torch and fused_cpu, interleaved.
 
 python scripts/fused_cpu_figures.py 64x1000 16384x1000
 """

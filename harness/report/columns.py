@@ -130,7 +130,7 @@ TIMING = (
     _c("cpu_wall_ratio", "float", "processor time of the calling thread ÷ wall time", "share", "cpu_wall_ratio"),
     _c("starved_share", "float", "samples with less than 0.9 of that: interrupted", "share", "starved_share"),
     _c("steal_share", "float", "time that the host took from this machine meanwhile", "share", "steal_share"),
-    _c("discarded_rounds", "int", "rounds thrown away, as the device throttled", "rounds", "discarded_rounds"),
+    _c("discarded_rounds", "int", "rounds left out, as disturbed or throttled", "rounds", "discarded_rounds"),
     _c("host_ns", "float", "CUDA: time of the host to issue one call", "ns", "host_ns"),
     _c("noise", "text", "what disturbed the samples; empty where nothing did", "", "noise"),
     _c("sampled_seconds", "float", "time inside the sampled calls of the cell", "s", "sampled_seconds"),

@@ -182,7 +182,7 @@ def _noise(figures: Mapping[str, Any]) -> str:
     if figures.get("sigma", 0.0) > WIDE_SIGMA:
         found.append(f"one round's ratio spreads by {figures['sigma']:.0%}")
     if figures.get("discarded_rounds", 0):
-        found.append(f"{figures['discarded_rounds']} rounds were discarded, as the device throttled")
+        found.append(f"{figures['discarded_rounds']} rounds were left out: others had the processor, or it throttled")
     return "; ".join(found)
 
 

@@ -83,7 +83,7 @@ def test_a_time_that_cannot_be_is_refused():
 
 def test_noise_is_told_in_words():
     figures = timed_figures("rival", [half(starved=0.4, steal_share=0.2), half(discarded_rounds=3)], asked())
-    for text in ("40% of samples were interrupted", "the host took 20%", "3 rounds were discarded"):
+    for text in ("40% of samples were interrupted", "the host took 20%", "3 rounds were left out"):
         assert text in figures["noise"]
     assert "noise" not in timed_figures("rival", [half(), half()], asked())
 

@@ -45,7 +45,7 @@ def test_a_bundled_suite_has_the_size_its_purpose_allows(name: str, least: int, 
 def test_the_cpu_suite_has_few_distinct_graphs_to_compile() -> None:
     _, cases = _load("cpu")
     graphs = {(case.batch, case.classes, case.dtype) for case in cases if case.device == "cpu"}
-    assert len(graphs) <= 14
+    assert len(graphs) <= 18
 
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])
