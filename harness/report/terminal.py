@@ -39,7 +39,6 @@ MAX_FAULTS = 50
 _NAME = 13
 _LABEL = 24
 _COST = 19
-_COPY = "copy"
 _COSTS = "peak memory above the inputs (results in it), first call, roofline fraction"
 _LEGEND = (
     "* nobody is measurably faster   † differs from torch, as declared   "
@@ -111,8 +110,8 @@ def _speed(console: Console, group: tables.Group, names: Sequence[str], width: i
     shown = [name for name in names if any(_supported(line.rows.get(name)) for line in group.lines)]
     base = next((line.baseline.implementation for line in group.lines if line.baseline), None)
     others = [name for name in shown if name != base]
-    copy = [_COPY] if group.has_copy else []
-    per_table = max(1, (width - _label_width(group) - 11 - sum(len(name) + 3 for name in copy)) // (_NAME + 1))
+    copy = ["copy"] if group.has_copy else []
+    per_table = max(1, (width - _label_width(group) - 11 - 7 * len(copy)) // (_NAME + 1))
     for start in range(0, max(1, len(others)), per_table):
         table = _table()
         _label_columns(table)
@@ -128,7 +127,7 @@ def _speed(console: Console, group: tables.Group, names: Sequence[str], width: i
             cells += [Text(median_speedup(line.copy), style="dim") for _ in copy]
             table.add_row(*_label(line), *cells, *(_ratio(line, name) for name in chunk))
         _print(console, table, f"{group.title}: speedup over {clip(base or '–', 40)}", width)
-    for legend in (_LEGEND, *(f"{COPY_LEGEND}" for _ in copy)):
+    for legend in (_LEGEND, COPY_LEGEND) if copy else (_LEGEND,):
         console.print(Text(f"  {legend}", style="dim"), width=width)
     console.print()
 

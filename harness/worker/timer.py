@@ -19,6 +19,7 @@ from harness.core.status import Status
 from harness.hardware.gpu import throttle_reader
 from harness.hardware.noise import steal_share, steal_ticks
 from harness.stats.roofline import COPY
+from harness.timing.arm import Arm
 from harness.timing.compiled import compiled_graphs
 from harness.timing.contention import interrupted, is_contended, shortened
 from harness.timing.copy import copy_arm
@@ -102,9 +103,7 @@ def _sample(
     ready: Mapping[str, Ready], case: Case, ring: Ring, job: Mapping[str, Any], say: Say
 ) -> tuple[Samples, dict[str, Any]]:
     """Sample with the collector off; the arm under way is written to shared memory, which costs no system call."""
-    arms = {name: one.arm for name, one in ready.items()}
-    if job.get("copy"):
-        arms[COPY] = copy_arm(case, ring)
+    arms = {**{name: one.arm for name, one in ready.items()}, **_beside(case, ring, job)}
     contended = bool(job.get("contended")) or (not job.get("calls") and is_contended(ready[job["baseline"]].arm))
     say({"stage": f"samples of {case.cell}", "culprit": "", "arms": list(arms)})
     ticks = steal_ticks()
@@ -127,6 +126,19 @@ def _sample(
             gc.enable()
         watch.end()
     return samples, {"steal_share": round(steal_share(ticks, steal_ticks()), 4), "contended": contended}
+
+
+def _beside(case: Case, ring: Ring, job: Mapping[str, Any]) -> dict[str, Arm]:
+    """The copy of the logits, where one is asked for; none where it does not fit into memory or cannot be recorded."""
+    if not job.get("copy"):
+        return {}
+    try:
+        arm = copy_arm(case, ring, cuda_graph=bool(job.get("cuda_graph")))
+        arm(1)
+    except (NoGraphError, RuntimeError):
+        return {}
+    arm.meter.forget()
+    return {COPY: arm}
 
 
 def _settings(job: Mapping[str, Any], contended: bool) -> SamplerSettings:
