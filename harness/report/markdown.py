@@ -131,7 +131,7 @@ def _speed(groups: Sequence[tables.Group], names: Sequence[str]) -> list[str]:
         "Baseline: median time of one call. Others: speedup (baseline time ÷ own time) with its interval. "
         "**Bold**: nobody is measurably faster. † differs from torch, as declared. "
         "*Not compared*: its forward makes the gradient. "
-        f"{COPY_LEGEND[0].upper()}{COPY_LEGEND[1:]}, as a speedup."
+        f"{COPY_LEGEND.capitalize()}, as a speedup."
     )
     parts = [f"## Speed\n\n{note}"]
     for group in groups:
@@ -166,7 +166,7 @@ def _memory(groups: Sequence[tables.Group], names: Sequence[str]) -> str:
         return ""
     shown = [name for name in names if any(name in line.peak_bytes or name in line.first_call_ns for line in lines)]
     body = [
-        [line.shape, inline(line.dtype), inline(line.title), size(line.result_bytes)]
+        [line.shape, inline(line.dtype), inline(line.title), size(line.results)]
         + [
             f"{size(line.peak_bytes.get(name))}, {duration(line.first_call_ns.get(name))}, "
             f"{share(line.roofline_fraction.get(name))}"

@@ -38,7 +38,7 @@ def speed_section(groups: Sequence[tables.Group], names: Sequence[str], mark: Ma
     note = (
         "Speedup is the baseline's time ÷ this one's, from rounds that interleave all of them; below it, its interval "
         "and the median time of one call. Bold: nobody is measurably faster. † differs from torch, as declared. "
-        f"Not compared: its forward makes the gradient. {COPY_LEGEND[0].upper()}{COPY_LEGEND[1:]}. "
+        f"Not compared: its forward makes the gradient. {COPY_LEGEND.capitalize()}. "
         "Speed is shown only where the answer is right."
     )
     return el("section", el("h2", "Speed"), el("p", note), parts, id="speed")
@@ -191,7 +191,7 @@ def memory_section(groups: Sequence[tables.Group], names: Sequence[str], mark: M
         ]
         label = [
             el("th", line.shape, scope="row"),
-            *(el("td", value) for value in (line.dtype, line.title, size(line.result_bytes))),
+            *(el("td", value) for value in (line.dtype, line.title, size(line.results))),
         ]
         body.append(el("tr", label, cells, data_f=mark(case, any_regime=True)))
     head = el("tr", [el("th", title, scope="col") for title in ("shape", "dtype", "where", "results", *shown)])

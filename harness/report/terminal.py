@@ -172,7 +172,7 @@ def _memory(console: Console, lines: Sequence[MemoryLine], shown: Sequence[str],
             for name in chunk:
                 table.add_column(Text(break_name(name, _COST)), justify="right", no_wrap=True, max_width=_COST)
             for line in mine:
-                results = size(line.result_bytes).replace(" ", "")
+                results = size(line.results).replace(" ", "")
                 table.add_row(line.shape, Text(plain(line.dtype)), results, *(_cost(line, name) for name in chunk))
             _print(console, table, f"{title}: {_COSTS}", width)
         console.print()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -116,10 +117,8 @@ def gradient_of(loss: torch.Tensor, leaves: Any, grad_output: torch.Tensor) -> A
 
 def _call(function: Function, case: Case, grad_output: torch.Tensor, *, alone: bool) -> Callable[..., object]:
     """One call of ``function`` as the case's pass asks; ``alone``: there are no tensors but logits and a target."""
-    if case.pass_ == "forward_backward" and alone:
-        return _both(function, grad_output)
     if case.pass_ == "forward_backward":
-        return lambda *given: gradient_of(function(*given), leaves_of(given), grad_output)
+        return _both(function, grad_output, itemgetter(0) if alone else leaves_of)
     if case.pass_ == "forward_no_grad":
 
         def no_grad(*given: Any) -> object:
@@ -130,13 +129,13 @@ def _call(function: Function, case: Case, grad_output: torch.Tensor, *, alone: b
     return function
 
 
-def _both(function: Function, grad_output: torch.Tensor) -> Callable[[torch.Tensor, Any], torch.Tensor]:
-    """Loss and gradient in one frame of Python: each more is half a microsecond of everybody's time on cold inputs."""
+def _both(function: Function, grad_output: torch.Tensor, leaves: Callable[[Any], Any]) -> Callable[..., torch.Tensor]:
+    """Loss and gradient, as :func:`gradient_of` takes it, in one frame of Python: each more is everybody's time."""
     grad, dtype = torch.autograd.grad, grad_output.dtype
 
-    def both(logits: torch.Tensor, target: Any) -> torch.Tensor:
-        loss = function(logits, target)
-        return grad(loss, logits, grad_output if loss.dtype is dtype else grad_output.to(loss.dtype))[0]
+    def both(*given: Any) -> torch.Tensor:
+        loss = function(*given)
+        return grad(loss, leaves(given), grad_output if loss.dtype is dtype else grad_output.to(loss.dtype))[0]
 
     return both
 

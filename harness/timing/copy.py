@@ -1,4 +1,4 @@
-"""The copy that every timed cell is held beside: the least that making a gradient through autograd can cost here."""
+"""The copy that calls are held beside: about the least that making a gradient through autograd can cost here."""
 
 from __future__ import annotations
 

@@ -137,7 +137,6 @@ def _beside(case: Case, ring: Ring, job: Mapping[str, Any]) -> dict[str, Arm]:
         arm(1)
     except (NoGraphError, RuntimeError):
         return {}
-    arm.meter.forget()
     return {COPY: arm}
 
 

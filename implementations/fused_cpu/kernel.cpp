@@ -53,7 +53,7 @@ template <typename Type> struct Run {
 // is read after the next, into the second-level cache, and on where the gradients of these will be written. From there
 // the next ones are fetched while the maximum is looked for.
 template <typename Type, bool KEEP> INLINE void fetch(const Run<Type> &run, int64_t i, int64_t many) {
-    for (int64_t at = i; at < i + many; at += LINE<typename Type::entry>) __builtin_prefetch(run.later + at, 0, 2);
+    bring<2>(run.later + i, many);
     // a float32 gradient holds the exponentials, and is being written anyway
     if (KEEP && sizeof(typename Type::entry) < sizeof(float)) __builtin_prefetch(run.gradient + i, 1);
 }

@@ -7,16 +7,16 @@
 // Entries of a cache line.
 template <typename Entry> constexpr int64_t LINE = 64 / sizeof(Entry);
 
-// As many of those that are read next are brought nearer meanwhile.
-template <typename Entry> INLINE void bring(const Entry *soon, int64_t many) {
-    for (int64_t at = 0; at < many; at += LINE<Entry>) __builtin_prefetch(soon + at);
+// Brings `many` entries nearer: NEARNESS 3 into the first-level cache, 2 into the second.
+template <int NEARNESS, typename Entry> INLINE void bring(const Entry *x, int64_t many) {
+    for (int64_t at = 0; at < many; at += LINE<Entry>) __builtin_prefetch(x + at, 0, NEARNESS);
 }
 
 INLINE float largest_of(const float *x, int64_t count, const float *soon) {
     floats a = all(-INFINITY), b = a, c = a, d = a;
     int64_t i = 0;
     for (; i + 4 * LANES <= count; i += 4 * LANES) {
-        bring(soon + i, 4 * LANES);
+        bring<3>(soon + i, 4 * LANES);
         a = larger(Float32::load(x + i), a);
         b = larger(Float32::load(x + i + LANES), b);
         c = larger(Float32::load(x + i + 2 * LANES), c);
@@ -41,7 +41,7 @@ INLINE float largest_of(const uint16_t *x, int64_t count, const uint16_t *soon) 
     shorts a = in_order(*(const shorts *)(x + count - WIDE)), b = a;
     int64_t i = 0;
     for (; i + 2 * WIDE <= count; i += 2 * WIDE) {
-        bring(soon + i, 2 * WIDE);
+        bring<3>(soon + i, 2 * WIDE);
         a = larger(in_order(*(const shorts *)(x + i)), a);
         b = larger(in_order(*(const shorts *)(x + i + WIDE)), b);
     }

@@ -35,12 +35,12 @@ INLINE floats short_rows(const Call &call, int64_t first, const Scratch &scratch
     for (int lane = 0; lane < LANES; lane++) {
         if (rows.ignored[lane]) continue;
         const entry *x = (const entry *)call.logits + (first + lane) * call.stride;
-        float top = rows.top[lane] = largest_of(x, call.classes, x + call.stride);
-        rows.x_t[lane] = Type::one(x[rows.target[lane]]);
         // what is read later in this lane is LANES rows on
         const entry *later = x + LANES * call.stride;
         Run<Type> run = {x, x + call.stride, later, kept + lane * call.classes, nullptr, call.classes};
         if (GRADIENT) run.gradient = gradient + lane * call.classes;
+        float top = rows.top[lane] = largest_of(run.x, run.count, run.soon);
+        rows.x_t[lane] = Type::one(x[rows.target[lane]]);
         rows.others[lane] = sum_row<Type, GRADIENT>(run, top, rows.target[lane]);
     }
     Finished finished = finish<GRADIENT>(call, rows, first);
