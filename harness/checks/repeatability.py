@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from harness.checks.dirty_memory import dirty_memory
 from harness.checks.evidence import Answer, Evidence, Refusal
 from harness.checks.probe import Probe, attempt, gradients_of, leaf
 from harness.core.case import Case
@@ -112,26 +113,12 @@ def _shapes(evidence: Evidence) -> list[Asked]:
 
 
 def _freed_memory(evidence: Evidence) -> list[Asked]:
-    """Memory freed just before the call holds NaN, then large and plausible numbers: none may come back."""
+    """Memory not yet written holds NaN, then large and plausible numbers: none may come back."""
     found = []
     for fill in _FILLS:
-        _poison(evidence.inputs, fill)
-        found.append(_asked(evidence, evidence.case, evidence.inputs))
+        with dirty_memory(evidence.inputs, fill):
+            found.append(_asked(evidence, evidence.case, evidence.inputs))
     return found
-
-
-def _poison(inputs: Inputs, fill: float) -> None:
-    """Free blocks of the sizes that a loss is likely to ask for next, several of each, filled with ``fill``."""
-    rows, classes = inputs.logits[:, :1].numel(), inputs.logits.shape[1]
-    sizes = (inputs.logits.numel(), rows, classes, 1)
-    dtypes = {inputs.logits.dtype, torch.float32, torch.float64}
-    blocks = [
-        torch.full((size,), min(fill, torch.finfo(dtype).max), dtype=dtype, device=inputs.logits.device)
-        for dtype in dtypes
-        for size in sizes
-        for _ in range(4)
-    ]
-    del blocks
 
 
 def own_tensors(inputs: Inputs) -> tuple[torch.Tensor, Any]:

@@ -1,12 +1,16 @@
 """``repeatability`` catches answers that depend on earlier calls, on memory never written, or on a row's place."""
 
 import itertools
+import platform
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from harness.checks.dirty_memory import dirty_memory
+from harness.core.case import Case
 from harness.core.status import FAULTS, Status
+from harness.inputs.build import build_inputs
 from tests.checks.judging import faults, judge, plain_index
 from tests.checks.right import RIGHT
 
@@ -83,6 +87,21 @@ def test_an_answer_that_depends_on_the_past_is_caught(loss):
     found = faults(judge(loss, "repeatability", keep=keep))
     assert variant in found
     assert "" not in found
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a wish that only glibc's malloc fulfils")
+@pytest.mark.parametrize("size", [1, 8, 300, 70_000])
+@pytest.mark.parametrize("fill", [1e30, -1.0, 0.5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_new_memory_is_dirty_whatever_the_heap_looks_like(size, fill, dtype):
+    inputs = build_inputs(Case(batch=8, classes=10))
+    with dirty_memory(inputs, fill):
+        found = [torch.empty(size, dtype=dtype) for _ in range(32)]
+    near = [(one.double() / fill).sub(1.25).abs().max() < 0.75 for one in found]
+    assert sum(near) >= 28  # a block that glibc had set aside may come as it was left
+    with dirty_memory(inputs, float("nan")):
+        pass
+    assert torch.zeros(size).eq(0).all()
 
 
 def test_sums_in_another_order_from_call_to_call_are_no_fault_and_reported():
