@@ -41,8 +41,8 @@ from harness.worker.rivals import (
     start_compile,
 )
 
-#: Longer calls are not asked again whether they were honest about contents: a kept result is returned in microseconds.
-_ASKED_BELOW_NS = 50e6
+#: Where every call was longer, nobody is asked whether it keeps results: one that was kept comes in microseconds.
+_ASKED_BELOW_NS = 100e6
 _FRESH_BELOW_NS = 1e6
 #: Results of timed calls are judged for so long, for each implementation of a cell; one is, however long it takes.
 _RECHECK_S = 0.05
@@ -216,7 +216,7 @@ def _dishonest(
                     one.function, case, ring, inputs.grad_output, work_ns=times[job["baseline"]]
                 )
             )
-        if name != job["baseline"] and times.get(name, 1e18) < _ASKED_BELOW_NS:
+        if name != job["baseline"] and name in times and may_keep_results(samples.per_call_ns(name)):
             asked.append(lambda one=one: stale_results(one.function, base.function, case, ring, inputs.grad_output))
         if name != job["baseline"] and _short(times, name):
             asked.append(lambda one=one: repeats_itself(lambda: _fresh(one, case, ring, inputs), own))
@@ -225,6 +225,14 @@ def _dishonest(
         if reason is not None:
             found[name] = reason
     return found
+
+
+def may_keep_results(per_call_ns: Sequence[float]) -> bool:
+    """Whether any sample is so short that it may be of calls whose results were kept.
+
+    Not the median: on a busy machine the samples may be few, and most of them of contents never seen before.
+    """
+    return min(per_call_ns) < _ASKED_BELOW_NS
 
 
 def _otherwise(one: Ready, case: Case, ring: Ring, job: Mapping[str, Any], held: Sequence[str]) -> str | None:
