@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from pathlib import Path
+from typing import NoReturn
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from harness.commands.gate import gate
 from harness.commands.run import run
+from harness.core.status import EXIT_INCONCLUSIVE
 from harness.runner.asked import Asked
 from harness.worker.process import ProcessWorkers
 
@@ -37,6 +41,9 @@ def mine(logits, target, *, reduction="mean"):
 PLANTED = "extra = len(logits) // 20; F.cross_entropy(logits[:extra], target[:extra])"
 #: On a busy machine a run may have to say that its verdicts are invalid, or that it could not tell: then longer.
 _ATTEMPTS = 4
+#: Spread of plain products of numpy (mean ÷ first decile of 0.4 ms each, one core): 1.07 to 1.23 on a virtual machine
+#: left alone, 1.2 to 2.1 beside one busy process, 2.9 and more beside three. Beyond this, 2 % may be beyond it.
+_UNSTEADY = 1.15
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +79,17 @@ def a_run(folder: Path, *, planted: str = "pass", seconds: float = 3.0) -> Path:
     return (folder / "results" / "latest").resolve()
 
 
+def spread_of_plain_work() -> float:
+    """How unsteady this machine is, by something that shares no code with the harness."""
+    left, times = np.ones((512, 512)), []
+    for _ in range(1000):
+        start = time.perf_counter_ns()
+        for _ in range(8):
+            np.multiply(left, 1.0, out=left)
+        times.append(time.perf_counter_ns() - start)
+    return float(np.mean(times) / np.quantile(times, 0.1))
+
+
 def gated(new: Path, old: Path) -> tuple[int, str]:
     stream = io.StringIO()
     return gate(
@@ -86,7 +104,15 @@ def honest(folder) -> Path:
         path = a_run(folder, seconds=3.0 * 2**attempt)
         if gated(path, path)[0] == 0:
             return path
-    pytest.fail(f"{_ATTEMPTS} runs could tell nothing on this machine: {gated(path, path)[1]}")
+    return give_up(f"{_ATTEMPTS} runs could tell nothing on this machine: {gated(path, path)[1]}")
+
+
+def give_up(said: str) -> NoReturn:
+    """No verdict is right on a machine that lets none be told, and wrong on any other."""
+    spread = spread_of_plain_work()
+    if spread > _UNSTEADY:
+        pytest.skip(f"{said}; the machine is busy: plain products of numpy spread ×{spread:.2f}")
+    pytest.fail(f"{said}; plain products of numpy are steady, ×{spread:.2f}")
 
 
 def test_a_run_against_itself_passes(honest):
@@ -100,6 +126,8 @@ def test_a_planted_five_per_cent_fails_and_names_the_cells(honest, folder):
         code, text = gated(a_run(folder, planted=PLANTED, seconds=3.0 * 2**attempt), honest)
         if text.count("regression  mine on cross_entropy/") == 2:
             break
+    if code == EXIT_INCONCLUSIVE:
+        give_up(f"{_ATTEMPTS} runs could not tell a planted 5 %: {text}")
     assert code == 1, text
     for batch in (512, 1024):
         assert f"regression  mine on cross_entropy/{batch}x1000" in text
