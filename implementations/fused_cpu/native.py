@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import platform
 import shutil
 import subprocess
+import sysconfig
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,7 @@ import torch
 
 _SOURCES = (
     "kernel.cpp", "kernel.h", "vectors.h", "maxima.h", "finish.h", "few_classes.h", "short_rows.h", "operator.cpp",
-    "backward.h", "serves.h",
+    "operator.h", "backward.h", "serves.h", "entry.cpp",
 )  # fmt: skip
 _COMMON = ("-std=c++20", "-fPIC")
 #: No -ffast-math: NaN and infinities must come through. Without traps and errno the loops still become vectors.
@@ -33,6 +35,9 @@ Operator = Callable[..., torch.Tensor | None]
 
 #: The operator, once loaded. No functools.cache, which torch.compile looks behind, to find a compiler being called.
 _LOADED: list[Operator] = []
+#: The same past torch's dispatcher, once loaded, where Python's headers were there to build it: all six arguments by
+#: position, and None as well where somebody follows the operators. Not for torch.compile, which cannot look into it.
+DIRECT: list[Operator] = []
 
 
 def compiler() -> str | None:
@@ -63,19 +68,30 @@ def _load(program: str) -> Operator:
     key = _key(program)
     # named after all it was made from: a process may load several builds, and torch refuses a name twice
     name = f"fused_cpu_{key}"
+    library = _folder() / f"{name}.so"
     if not hasattr(getattr(torch.ops, name), "cross_entropy"):
-        library = _folder() / f"{name}.so"
         if not library.exists():
             _build(program, name, library)
         torch.ops.load_library(str(library))
+    if _python_flags():
+        entry = ctypes.PyDLL(str(library)).entry
+        entry.restype = ctypes.py_object
+        DIRECT[:] = [entry()]
     return getattr(torch.ops, name).cross_entropy.default
+
+
+def _python_flags() -> tuple[str, ...]:
+    """What the way in from Python is built with; nothing where Python's headers are not installed."""
+    include = Path(sysconfig.get_paths()["include"])
+    return ("-isystem", str(include)) if (include / "Python.h").exists() else ()
 
 
 def _key(program: str) -> str:
     """Of all that a library is made from: sources, flags, compiler, processor and torch."""
     sources = (Path(__file__).with_name(name).read_text() for name in _SOURCES)
     told = (*sources, *_COMMON, *_KERNEL_FLAGS, *_OPERATOR_FLAGS, _answer(program, "--version"), _processor(),
-            torch.__version__, str(torch.version.git_version))  # fmt: skip
+            torch.__version__, str(torch.version.git_version), *_python_flags(), str(sysconfig.get_config_var("SOABI")),
+    )  # fmt: skip
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
 
@@ -83,19 +99,22 @@ def _build(program: str, name: str, library: Path) -> None:
     here = Path(__file__).parent
     # built aside and renamed: several processes may build at once, and none may load half a file
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        kernel, operators, built = (str(Path(folder, file)) for file in ("kernel.o", "operator.o", "built.so"))
-        torch_flags = ("-isystem", str(_TORCH / "include"), f"-DFUSED_CPU={name}")
+        torch_flags = (*_OPERATOR_FLAGS, "-isystem", str(_TORCH / "include"), f"-DFUSED_CPU={name}")
+        parts = {"operator": torch_flags, "kernel": _KERNEL_FLAGS}
+        if _python_flags():
+            parts["entry"] = (*torch_flags, *_python_flags())
+        objects = [str(Path(folder, f"{part}.o")) for part in parts]
         with ThreadPoolExecutor(2) as pool:
             jobs = [
-                pool.submit(_answer, program, *_COMMON, *_KERNEL_FLAGS, "-c", str(here / "kernel.cpp"), "-o", kernel),
-                pool.submit(_answer, program, *_COMMON, *_OPERATOR_FLAGS, *torch_flags,
-                            "-c", str(here / "operator.cpp"), "-o", operators),
-            ]  # fmt: skip
+                pool.submit(_answer, program, *_COMMON, *flags, "-c", str(here / f"{part}.cpp"), "-o", made)
+                for (part, flags), made in zip(parts.items(), objects, strict=True)
+            ]
         for job in jobs:
             job.result()
         # linked without -fopenmp: its symbols are then those of the runtime torch has loaded, not of a second pool
-        torch_libraries = (f"-L{_TORCH / 'lib'}", "-ltorch_cpu", "-lc10")
-        _answer(program, "-shared", kernel, operators, "-o", built, *torch_libraries)
+        torch_libraries = (f"-L{_TORCH / 'lib'}", "-ltorch_cpu", "-lc10", *(("-ltorch_python",) * ("entry" in parts)))
+        built = str(Path(folder, "built.so"))
+        _answer(program, "-shared", *objects, "-o", built, *torch_libraries)
         Path(built).replace(library)
 
 

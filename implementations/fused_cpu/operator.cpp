@@ -15,6 +15,7 @@
 #include <torch/library.h>
 
 #include "kernel.h"
+#include "operator.h"
 
 #define NAMED(text) #text
 #define TEXT(name) NAMED(name)
@@ -147,7 +148,8 @@ Tensor traced_gradient(const Problem &p, const Tensor &upstream) {
 #include "backward.h"
 #include "serves.h"
 
-// The loss, or no tensor at all where the call is not one that the kernel serves.
+}  // namespace
+
 Tensor cross_entropy(
     const Tensor &given, const Tensor &target, const std::optional<Tensor> &weight, int64_t ignore_index,
     std::string_view reduction, double label_smoothing
@@ -164,6 +166,8 @@ Tensor cross_entropy(
     at::AutoDispatchBelowADInplaceOrView below;
     return traced ? traced_losses(problem) : losses(problem, nullptr);
 }
+
+namespace {
 
 Tensor losses_operator(
     const Tensor &logits, const Tensor &target, const std::optional<Tensor> &weight, int64_t ignore_index,

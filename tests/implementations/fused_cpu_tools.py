@@ -28,6 +28,14 @@ def module(name):
     return {"package": names, "native": names["operator"].__globals__}[name]
 
 
+def unload(monkeypatch):
+    """As in a process that has not called the operator yet, for the rest of a test."""
+    direct = []
+    monkeypatch.setitem(module("native"), "_LOADED", [])
+    for name in ("native", "package"):
+        monkeypatch.setitem(module(name), "DIRECT", direct)
+
+
 def made(shape, dtype=torch.float32, *, ignored=True, spread=4.0, seed=0):
     generator = torch.Generator().manual_seed(seed)
     logits = (spread * torch.randn(shape, generator=generator, dtype=torch.float64)).to(dtype)
