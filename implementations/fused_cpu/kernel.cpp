@@ -123,6 +123,9 @@ INLINE void scale_row(
         int64_t i = start, end = std::min(start + BLOCK, classes), last = std::max(end - LANES, start);
         floats behind = {};  // the last vector, taken before scaling in place reaches what it overlaps
         memcpy(&behind, kept + last, std::min<int64_t>(end - last, LANES) * sizeof(float));
+        if (std::isfinite(by))  // else there may be NaN among them
+            for (; i + 2 * LANES <= end; i += 2 * LANES)
+                Type::store_two(gradient + i, *(const floats *)(kept + i) * by, *(const floats *)(kept + i + LANES) * by);
         for (; i + LANES <= end; i += LANES) Type::store(gradient + i, *(const floats *)(kept + i) * by);
         if (i < end && end - last == LANES) Type::store(gradient + last, behind * by);
         if (i < end && end - last < LANES) store_some<Type>(gradient + last, end - last, behind * by);

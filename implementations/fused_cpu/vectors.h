@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#ifdef __AVX512F__
+#ifdef __SSE__
 #include <immintrin.h>
 #endif
 
@@ -37,8 +37,18 @@ INLINE ints numbered() {
     return found;
 }
 
-// NaN in `a` is passed over; it shows in the exponentials instead
-INLINE floats larger(floats a, floats b) { return a > b ? a : b; }
+// `a` where it is larger, else `b`: NaN in `a` is passed over, NaN in `b` stays. GCC makes two instructions of the words.
+INLINE floats larger(floats a, floats b) {
+#if defined(__AVX512F__)
+    return (floats)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX__)
+    return (floats)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__SSE__)
+    return (floats)_mm_max_ps((__m128)a, (__m128)b);
+#else
+    return a > b ? a : b;
+#endif
+}
 
 INLINE floats halves_swapped(floats v, int step) {
     return __builtin_shuffle(v, numbered() ^ step);
@@ -64,38 +74,27 @@ INLINE double wide_sum(floats v) {
     return found;
 }
 
-// p · 2ⁿ for n down to −150, by gradual underflow
-INLINE floats scaled(floats p, floats k, floats shifted) {
-#ifdef __AVX512F__
-    (void)shifted;
-    return (floats)_mm512_scalef_ps((__m512)p, (__m512)k);
-#else
-    (void)k;
-    ints n = (ints)shifted - 0x4B400000, half = n >> 1;  // two factors: 2⁻¹⁵⁰ is no normal number
-    return p * (floats)((half + 127) << 23) * (floats)((n - half + 127) << 23);
-#endif
-}
-
-// `t`, at least `low`; NaN stays NaN. In GCC's own words AVX-512 takes two instructions, a comparison and a choice.
-INLINE floats at_least(float low, floats t) {
-#ifdef __AVX512F__
-    return (floats)_mm512_max_ps((__m512)all(low), (__m512)t);
-#else
-    return larger(all(low), t);
-#endif
-}
-
 // exp(t) for t ≤ 0 as 2^(t log2 e), relative error below 3 + |t|/4 units of 2⁻²⁴ (3 + |t| without FMA); exp(0) is 1, underflow
 // is gradual, NaN stays NaN. The polynomial is (2^f − 1)/f for |f| ≤ ½, of least largest relative error (1.5 units).
 INLINE floats exponential(floats t) {
-    t = at_least(-104.0f, t);
-    floats shifted = t * 1.44269504f + 12582912.0f;  // 1.5 · 2²³: rounds to an integer in the low bits
-    floats k = shifted - 12582912.0f, f = t * 1.44269504f - k;
-    floats p = f * 0.0013264727f + 0.0096715126f;
-    p = p * f + 0.055507337f;
-    p = p * f + 0.24022242f;
-    p = p * f + 0.69314698f;
-    return scaled(p * f + 1.0f, k, shifted);
+    t = larger(all(-104.0f), t);
+#ifdef __AVX512F__
+    constexpr float ROUND = 12582912.0f, UNIT = 1.0f;  // 1.5 · 2²³: what is added to it is rounded to an integer
+#else
+    // 2ⁿ is made of the integer's own bits; with the polynomial in units of 2⁻⁶⁴ it is normal down to n = −150
+    constexpr float ROUND = 12582912.0f + 127.0f + 64.0f, UNIT = 0x1p-64f;
+#endif
+    floats shifted = t * 1.44269504f + ROUND, k = shifted - ROUND, f = t * 1.44269504f - k;
+    floats p = f * (UNIT * 0.0013264727f) + UNIT * 0.0096715126f;
+    p = p * f + UNIT * 0.055507337f;
+    p = p * f + UNIT * 0.24022242f;
+    p = p * f + UNIT * 0.69314698f;
+    p = p * f + UNIT;
+#ifdef __AVX512F__
+    return (floats)_mm512_scalef_ps((__m512)p, (__m512)k);
+#else
+    return p * (floats)((ints)shifted << 23);
+#endif
 }
 
 // log(u + low) for u ≥ 1 and a `low` that u has no digits for, relative error below 3 units of 2⁻²⁴; NaN stays NaN.
@@ -120,12 +119,18 @@ struct Float32 {
     INLINE floats load(const entry *x) { return *(const floats *)x; }
     INLINE float one(entry x) { return x; }
     INLINE void store(entry *x, floats v) { *(floats *)x = v; }
+    INLINE void store_two(entry *x, floats v, floats w) { store(x, v), store(x + LANES, w); }
 };
 
 struct BFloat16 {
     typedef uint16_t entry;
     INLINE floats load(const entry *x) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+        // GCC widens two halves and puts them together
+        return (floats)((words)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)x)) << 16);
+#else
         return (floats)(__builtin_convertvector(*(const halves *)x, words) << 16);
+#endif
     }
     INLINE float one(entry x) {
         uint32_t bits = (uint32_t)x << 16;
@@ -133,17 +138,32 @@ struct BFloat16 {
         memcpy(&found, &bits, sizeof found);
         return found;
     }
-    // to nearest, ties to even
+    INLINE words rounded(floats v) {
+        words bits = (words)v;  // to nearest, ties to even
+        return (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    }
     INLINE void store(entry *x, floats v) {
 #ifdef __AVX512BF16__
         // below the least normal number, 1.2e-38, the instruction gives 0
-        auto rounded = _mm512_cvtneps_pbh((__m512)v);
-        memcpy(x, &rounded, sizeof rounded);
+        auto found = _mm512_cvtneps_pbh((__m512)v);
+        memcpy(x, &found, sizeof found);
 #else
         // the carry of a NaN's bits would make it an infinity
-        words bits = (words)v, nan = (words)(v != v);
-        words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-        *(halves *)x = __builtin_convertvector((rounded & ~nan) | (nan & 0x7fc0), halves);
+        words nan = (words)(v != v);
+        *(halves *)x = __builtin_convertvector((rounded(v) & ~nan) | (nan & 0x7fc0), halves);
+#endif
+    }
+    // beside one another, and without NaN
+    INLINE void store_two(entry *x, floats v, floats w) {
+#if defined(__AVX512BF16__)
+        store(x, v), store(x + LANES, w);
+#elif defined(__AVX2__) && !defined(__AVX512F__)
+        __m256i packed = _mm256_packus_epi32((__m256i)rounded(v), (__m256i)rounded(w));
+        packed = _mm256_permute4x64_epi64(packed, 0xd8);  // packed within each half of the register
+        memcpy(x, &packed, sizeof packed);
+#else
+        *(halves *)x = __builtin_convertvector(rounded(v), halves);
+        *(halves *)(x + LANES) = __builtin_convertvector(rounded(w), halves);
 #endif
     }
 };
