@@ -125,6 +125,7 @@ TIMING = (
     _c("copy_ns", "float", "median time of a copy of the logits through autograd, in the same rounds; only where loss "
        "and gradient are one pass without products of matrices", "ns", "copy_ns"),
     _c("copies", "float", "this one's time ÷ the copy's, within rounds", "", "copies"),
+    _c("copy_reason", "text", "why no copy could be timed where one was to be; else empty", "", "copy_reason"),
     _c("page_faults_per_call", "float", "pages touched for the first time in a call", "pages", "page_faults_per_call"),
     _c("page_fault_share", "float", "share of the median that those pages cost", "share", "page_fault_share"),
     _c("cpu_wall_ratio", "float", "processor time of the calling thread ÷ wall time", "share", "cpu_wall_ratio"),

@@ -142,7 +142,9 @@ def _ratio(summary: RatioSummary) -> dict[str, Any]:
 def _shared(halves: Sequence[Half]) -> dict[str, Any]:
     """Facts of the whole cell: the first half's where both agree, sums of seconds, the worst of what disturbs."""
     first = halves[0].shared
-    kept = {key: first[key] for key in ("cache", "cache_reason", "threads", "cuda_graph") if key in first}
+    kept = {
+        key: first[key] for key in ("cache", "cache_reason", "threads", "cuda_graph", "copy_reason") if key in first
+    }
     seconds = {
         out: round(sum(half.shared.get(key, 0.0) for half in halves), 4)
         for out, key in (

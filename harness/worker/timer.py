@@ -103,7 +103,8 @@ def _sample(
     ready: Mapping[str, Ready], case: Case, ring: Ring, job: Mapping[str, Any], say: Say
 ) -> tuple[Samples, dict[str, Any]]:
     """Sample with the collector off; the arm under way is written to shared memory, which costs no system call."""
-    arms = {**{name: one.arm for name, one in ready.items()}, **_beside(case, ring, job)}
+    copy, missing = _copy(case, ring, job)
+    arms = {**{name: one.arm for name, one in ready.items()}, **copy}
     contended = bool(job.get("contended")) or (not job.get("calls") and is_contended(ready[job["baseline"]].arm))
     say({"stage": f"samples of {case.cell}", "culprit": "", "arms": list(arms)})
     ticks = steal_ticks()
@@ -125,19 +126,19 @@ def _sample(
         finally:
             gc.enable()
         watch.end()
-    return samples, {"steal_share": round(steal_share(ticks, steal_ticks()), 4), "contended": contended}
+    return samples, {"steal_share": round(steal_share(ticks, steal_ticks()), 4), "contended": contended, **missing}
 
 
-def _beside(case: Case, ring: Ring, job: Mapping[str, Any]) -> dict[str, Arm]:
-    """The copy of the logits, where one is asked for; none where it does not fit into memory or cannot be recorded."""
+def _copy(case: Case, ring: Ring, job: Mapping[str, Any]) -> tuple[dict[str, Arm], dict[str, str]]:
+    """The copy of the logits, where one is asked for; else why it does not fit into memory or cannot be recorded."""
     if not job.get("copy"):
-        return {}
+        return {}, {}
     try:
         arm = copy_arm(case, ring, cuda_graph=bool(job.get("cuda_graph")))
         arm(1)
-    except (NoGraphError, RuntimeError):
-        return {}
-    return {COPY: arm}
+    except (NoGraphError, RuntimeError) as error:
+        return {}, {"copy_reason": f"{type(error).__name__}: {error}".splitlines()[0]}
+    return {COPY: arm}, {}
 
 
 def _settings(job: Mapping[str, Any], contended: bool) -> SamplerSettings:
