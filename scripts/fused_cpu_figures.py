@@ -40,7 +40,7 @@ def main(shapes: list[str]) -> None:
             ring = 2 if size <= _SMALL_BYTES else max(2, -(-_RING_BYTES // size))
             inputs = [torch.randn(batch, classes).to(dtype).requires_grad_() for _ in range(ring)]
             times = _sampled(_arms(inputs[0], torch.randint(classes, (batch,))), inputs)
-            told = [f"{statistics.median(times[name]):.3g}" for name in _TOLD]
+            told = [f"{float(f'{statistics.median(times[name]):.3g}'):,.10g}" for name in _TOLD]
             told += [f"{_ratio(times[name], times['fused_cpu']):.2f}×" for name in ("torch", "torch_compile")]
             told += [f"{_ratio(times['fused_cpu'], times['copy']):.2f}", str(len(times["torch"]))]
             print("|", " | ".join((shape.replace("x", "×"), str(dtype)[6:], *told)), "|", flush=True)
