@@ -1,4 +1,4 @@
-// The way in from Python past torch's dispatcher, which takes a thirtieth of a small call to ask who is to serve it.
+// The way in from Python past torch's dispatcher, which takes a tenth of a small call to ask who is to serve it.
 // Built only where Python's headers are there.
 #include <ATen/PythonTorchFunctionTLS.h>
 #include <ATen/record_function.h>
