@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import platform
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -42,14 +43,11 @@ def _free_blocks(inputs: Inputs, fill: float) -> None:
             number = min(fill, torch.finfo(dtype).max)
             count = _MANY if size * dtype.itemsize <= _MANY_BELOW_BYTES else _SEVERAL
             blocks += [torch.full((size,), number, dtype=dtype, device=inputs.logits.device) for _ in range(count)]
-    del blocks
 
 
 def _byte(fill: float) -> int | None:
     """The leading byte of ``fill`` in float32: repeated, it is a number of that sign and size in each dtype."""
-    if math.isnan(fill):
-        return None
-    return int(torch.tensor(fill, dtype=torch.float32).view(torch.int32).item()) >> 24 & 0xFF
+    return None if math.isnan(fill) else struct.pack(">f", fill)[0]
 
 
 @contextmanager
