@@ -68,13 +68,15 @@ def _load(program: str) -> Operator:
     key = _key(program)
     # named after all it was made from: a process may load several builds, and torch refuses a name twice
     name = f"fused_cpu_{key}"
-    library = _folder() / f"{name}.so"
-    if not hasattr(getattr(torch.ops, name), "cross_entropy"):
-        if not library.exists():
-            _build(program, name, library)
-        torch.ops.load_library(str(library))
+    # loaded already where this module is there twice, and then perhaps from a folder chosen before
+    library = next((path for path in torch.ops.loaded_libraries if Path(path).stem == name), None)
+    if library is None:
+        library = str(_folder() / f"{name}.so")
+        if not Path(library).exists():
+            _build(program, name, Path(library))
+        torch.ops.load_library(library)
     if _python_flags():
-        entry = ctypes.PyDLL(str(library)).entry
+        entry = ctypes.PyDLL(library).entry
         entry.restype = ctypes.py_object
         DIRECT[:] = [entry()]
     return getattr(torch.ops, name).cross_entropy.default

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from tests.implementations.fused_cpu_tools import answer, load, made, module
+from tests.implementations.fused_cpu_tools import answer, load, made, module, unload
 
 #: What comes behind logits and target.
 REST = (None, -100, "mean", 0.0)
@@ -101,3 +101,12 @@ def test_other_threads_run_while_it_computes():
     done.set()
     thread.join()
     assert counted_meanwhile > 5
+
+
+def test_what_is_loaded_already_is_found_whatever_folder_is_chosen_now(tmp_path, monkeypatch):
+    logits, target = made((20, 9))
+    expected = load()["fused_cpu"](logits, target)
+    unload(monkeypatch)
+    monkeypatch.setenv("LOSS_HARNESS_CACHE", str(tmp_path / "elsewhere"))
+    assert torch.equal(direct(logits, target, *REST), expected)
+    assert not list(tmp_path.iterdir())
