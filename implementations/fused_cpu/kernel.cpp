@@ -1,6 +1,7 @@
 // Cross-entropy of rows with index targets: each logit is read from memory once, each gradient written once.
 #include <algorithm>
 #include <cstdlib>
+#include <type_traits>
 
 #include "kernel.h"
 #include "maxima.h"
@@ -201,9 +202,26 @@ template <typename Type, bool GRADIENT> INLINE float one_row(const Call &call, i
 #include "few_classes.h"
 #include "short_rows.h"
 
+// Not with AVX-512, whose own instructions for bfloat16 take its place, and where it has not been measured.
+#if defined(__AVX2__) && defined(__FMA__) && !defined(__AVX512F__)
+#include "near_rows.h"
+#endif
+
+// The losses of up to LANES rows of many classes; their gradients are written where they are wanted.
+template <typename Type, bool GRADIENT>
+INLINE floats long_rows(const Call &call, int64_t first, int64_t rows, const Scratch &scratch) {
+#if defined(__AVX2__) && defined(__FMA__) && !defined(__AVX512F__)
+    if constexpr (std::is_same_v<Type, BFloat16>) return near_rows<GRADIENT>(call, first, rows, scratch);
+#endif
+    floats losses = {};
+    for (int64_t i = 0; i < rows; i++) losses[i] = one_row<Type, GRADIENT>(call, first + i, scratch);
+    return losses;
+}
+
 // Rows in groups of LANES, from group `first` until `last`.
 template <typename Type, bool GRADIENT> static void some_groups(const Call &call, int64_t first, int64_t last) {
-    int64_t vectors = (call.classes + LANES - 1) / LANES * LANES, blocks = call.classes / BLOCK + 1;
+    // room for whole vectors, and two more that overlap the last ones
+    int64_t vectors = (call.classes / LANES + 3) * LANES, blocks = call.classes / BLOCK + 1;
     if (call.classes <= SHORT) vectors *= LANES;
     // a page more than asked: rows of 2ⁿ bytes would share cache sets with the logits
     float *memory = (float *)malloc((vectors + blocks + 1024) * sizeof(float));
@@ -216,7 +234,7 @@ template <typename Type, bool GRADIENT> static void some_groups(const Call &call
         else if (call.classes <= SHORT && rows == LANES)
             losses = short_rows<Type, GRADIENT>(call, row, scratch);
         else
-            for (int64_t i = 0; i < rows; i++) losses[i] = one_row<Type, GRADIENT>(call, row + i, scratch);
+            losses = long_rows<Type, GRADIENT>(call, row, rows, scratch);
         if (call.loss) memcpy(call.loss + row, &losses, rows * sizeof(float));
         call.sums[group] = wide_sum(losses);
     }

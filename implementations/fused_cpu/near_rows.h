@@ -1,0 +1,216 @@
+// Rows of bfloat16 whose logits lie near their target's, as those of most models do. No maximum is looked for and none
+// subtracted, every exponential is a normal number, and neighbours are taken apart, in two instructions where widening
+// them and packing them again takes seven. Included by kernel.cpp, for vectors of 8 with FMA.
+#pragma once
+
+// How far from the target's logit the others may lie: their exponentials, relative to its own, are then 2⁻⁷⁰ … 2⁷⁰.
+constexpr float NEAR = 48.0f;
+// Logits in a vector of bfloat16. Where exponentials are kept, the even ones of WIDE neighbours precede the odd ones.
+constexpr int64_t WIDE = 2 * LANES;
+
+typedef uint16_t ushorts __attribute__((vector_size(4 * LANES), aligned(2), may_alias));
+
+// WIDE neighbours in float32.
+struct Pair {
+    floats even, odd;
+
+    void operator+=(Pair more) { even += more.even, odd += more.odd; }
+};
+
+INLINE Pair taken_apart(const uint16_t *x) {
+    words both = *(const words *)x;
+    return {(floats)(both << 16), (floats)(both & 0xffff0000)};
+}
+
+INLINE double total(Pair sums) { return sum(sums.even + sums.odd); }
+
+// 2^(x log2 e − c): the integer of the exponent, in the last bits of `whole`, and what is left of it.
+struct Exponents {
+    Pair whole, rest;
+};
+
+// 1.5 · 2²³, which rounds what is added to it to an integer, less the integer c that is nearest to x_t log2 e.
+INLINE float shift_to(float x_t) { return 12582912.0f - std::rint(x_t * 1.44269504f); }
+
+INLINE Exponents exponents(Pair x, float shift) {
+    Pair whole = {x.even * 1.44269504f + shift, x.odd * 1.44269504f + shift};
+    Pair k = {whole.even - shift, whole.odd - shift};
+    return {whole, {x.even * 1.44269504f - k.even, x.odd * 1.44269504f - k.odd}};
+}
+
+// 754 · 2^(x log2 e − c). The factor makes the polynomial of `exponential` begin with 1, which saves a product, and is
+// gone from every quotient of two powers. Each step for both halves: one goes on while the other is waited for.
+INLINE Pair powers(const Exponents &of) {
+    floats a = of.rest.even, b = of.rest.odd, p = a + 7.29115088f, q = b + 7.29115088f;
+    p = p * a + 41.8458194f, q = q * b + 41.8458194f;
+    p = p * a + 181.098654f, q = q * b + 181.098654f;
+    p = p * a + 522.548998f, q = q * b + 522.548998f;
+    p = p * a + 753.879066f, q = q * b + 753.879066f;
+    return {(floats)((ints)p + ((ints)of.whole.even << 23)), (floats)((ints)q + ((ints)of.whole.odd << 23))};
+}
+
+// The largest bits that have been read: as signed integers those of the largest number, if any is positive; as unsigned
+// ones those of the least, if any is negative. NaN is above either.
+struct Bounds {
+    shorts above;
+    ushorts below;
+
+    void widen(const uint16_t *x) {
+        shorts a = *(const shorts *)x;
+        ushorts b = *(const ushorts *)x;
+        above = a > above ? a : above, below = b > below ? b : below;
+    }
+
+    // Whether all of it lies within NEAR of x_t, which itself lies nearer to 0 than that.
+    bool near(float x_t) const {
+        float most = x_t + NEAR, least = x_t - NEAR;
+        uint32_t a, b;
+        memcpy(&a, &most, sizeof a), memcpy(&b, &least, sizeof b);
+        shorts beyond = (above > (int16_t)(a >> 16)) | (shorts)(below > (uint16_t)(b >> 16));
+        return _mm256_testz_si256((__m256i)beyond, (__m256i)beyond);
+    }
+};
+
+// Consecutive logits, whole vectors of them, and where their powers are kept.
+struct Stretch {
+    const uint16_t *x;
+    const uint16_t *soon;      // those that are read next, as many
+    const uint16_t *gradient;  // written when the row is done; null where none is wanted
+    float *kept;
+    int64_t count;
+};
+
+// Keeps the powers of a stretch, and sums them.
+INLINE Pair add_powers(const Stretch &of, float shift, Bounds &bounds) {
+    Pair sums = {};
+    // the next exponents are found beside these powers: a processor looks ahead of a chain as long as both not far enough
+    Exponents next = exponents(taken_apart(of.x), shift);
+    for (int64_t i = 0; i < of.count; i += WIDE) {
+        bring<3>(of.soon + i, WIDE);
+        if (of.gradient) __builtin_prefetch(of.gradient + i, 1);
+        bounds.widen(of.x + i);
+        Exponents these = next;
+        next = exponents(taken_apart(of.x + std::min(i + WIDE, of.count - WIDE)), shift);
+        Pair p = powers(these);
+        sums += p;
+        *(Pair *)(of.kept + i) = p;
+    }
+    return sums;
+}
+
+// The same of the last WIDE logits of a row, of which the first `before` have been counted.
+INLINE Pair add_last(const uint16_t *x, float *kept, int64_t before, float shift) {
+    const ints even = numbered() * 2, odd = even + 1;
+    Pair p = powers(exponents(taken_apart(x), shift));
+    p.even = even < (int32_t)before ? floats{} : p.even;
+    p.odd = odd < (int32_t)before ? floats{} : p.odd;
+    *(Pair *)kept = p;
+    return p;
+}
+
+INLINE double kept_sum(const float *kept, int64_t count) {
+    Pair sums = {};
+    for (int64_t i = 0; i < count; i += WIDE) sums += *(const Pair *)(kept + i);
+    return total(sums);
+}
+
+// Where the power of logit `i` is kept: behind the whole vectors come the row's last WIDE logits.
+INLINE int64_t place(int64_t i, int64_t classes) {
+    int64_t whole = classes / WIDE * WIDE, start = i < whole ? i / WIDE * WIDE : whole;
+    int64_t lane = i < whole ? i % WIDE : i - (classes - WIDE);
+    return start + lane % 2 * LANES + lane / 2;
+}
+
+// Powers of a row's target and of the others.
+struct Powers {
+    double own, others;
+};
+
+// Reads a row; false where it has to be read again, in the general way. The wary look for that first.
+INLINE bool read_near(const Call &call, int64_t row, bool wary, uint16_t *gradient, float *kept, Powers &found) {
+    const uint16_t *x = (const uint16_t *)call.logits + row * call.stride;
+    int64_t classes = call.classes, whole = classes / WIDE * WIDE, rest = classes - WIDE;
+    float x_t = BFloat16::one(x[call.target[row]]), shift = shift_to(x_t);
+    Bounds bounds = {};
+    bounds.widen(x + rest);  // first, as vocabularies are padded with −inf
+    for (int64_t i = 0; i < whole && wary; i += WIDE) bounds.widen(x + i);
+    if (!(std::fabs(x_t) < NEAR) || !bounds.near(x_t)) return false;
+    int64_t at = place(call.target[row], classes), own_block = at / BLOCK * BLOCK;
+    double beside = 0.0;
+    found.others = 0.0;
+    for (int64_t start = 0; start < classes; start += BLOCK) {
+        int64_t end = std::min(start + BLOCK, whole);
+        Pair sums = {};
+        Stretch of = {x + start, ahead(x, row, start + BLOCK, call), gradient, kept + start, end - start};
+        if (gradient) of.gradient += start;
+        if (start < end) sums += add_powers(of, shift, bounds);
+        if (whole < classes && whole < start + BLOCK) sums += add_last(x + rest, kept + whole, whole - rest, shift);
+        if (!bounds.near(x_t)) return false;
+        (start == own_block ? beside : found.others) += total(sums);
+    }
+    found.own = kept[at];
+    beside -= found.own;
+    if (beside < found.own) {
+        // a sum that is the target's for the larger part has lost digits of the others
+        kept[at] = 0.0f;
+        int64_t end = whole < classes ? whole + WIDE : whole;
+        beside = kept_sum(kept + own_block, std::min(end - own_block, BLOCK));
+    }
+    found.others += beside;
+    return true;
+}
+
+// p · by to the nearest bfloat16 by Dekker's splitting, for which p · by and 65537 times that must be normal numbers.
+INLINE words rounded_products(Pair p, float by) {
+    floats a = p.even * (by * 65537.0f), b = p.odd * (by * 65537.0f);
+    // GCC would put the product, not yet rounded, into the last subtraction
+    asm("" : "+x"(a), "+x"(b));
+    words even = (words)(a - (a - p.even * by)), odd = (words)(b - (b - p.odd * by));
+    return (even >> 16) | odd;
+}
+
+// The powers of a row turned into gradients.
+INLINE void scale_near(uint16_t *gradient, const float *kept, int64_t classes, float by) {
+    int64_t whole = classes / WIDE * WIDE;
+    // first, as those counted before were kept as 0 here, and are written over
+    if (whole < classes) *(words *)(gradient + classes - WIDE) = rounded_products(*(const Pair *)(kept + whole), by);
+    for (int64_t i = 0; i < whole; i += WIDE)
+        *(words *)(gradient + i) = rounded_products(*(const Pair *)(kept + i), by);
+}
+
+// Σ exp(x − x_t) of a row without its target, whose gradient is written where it is wanted; false as above.
+template <bool GRADIENT>
+INLINE bool near_row(const Call &call, int64_t row, bool wary, float *kept, float &others) {
+    uint16_t *gradient = GRADIENT ? (uint16_t *)call.gradient + row * call.classes : nullptr;
+    Powers found;
+    if (call.classes < WIDE || !read_near(call, row, wary, gradient, kept, found)) return false;
+    others = (float)(found.others / found.own);
+    if (!GRADIENT) return true;
+    double scale = scale_of(call, row), by = scale / (found.own + found.others);
+    // else products may leave the range of normal numbers
+    if (!(std::fabs(by) > 0x1p-60 && std::fabs(scale) < 0x1p90)) return false;
+    scale_near(gradient, kept, call.classes, (float)by);
+    store_some<BFloat16>(gradient + call.target[row], 1, all((float)(-found.others * by)));
+    return true;
+}
+
+// The losses of up to LANES rows; their gradients are written where they are wanted.
+template <bool GRADIENT>
+INLINE floats near_rows(const Call &call, int64_t first, int64_t rows, const Scratch &scratch) {
+    floats others = {}, far = {};
+    ints is_near = {};
+    bool wary = false;  // from the first row that is read twice
+    for (int64_t i = 0; i < rows; i++) {
+        float sum = 0.0f;
+        bool counted = counts(call, first + i);
+        bool near = counted && near_row<GRADIENT>(call, first + i, wary, scratch.exponentials, sum);
+        is_near[i] = -near, others[i] = sum;
+        if (near) continue;
+        far[i] = one_row<BFloat16, GRADIENT>(call, first + i, scratch);
+        wary |= counted;
+    }
+    floats total = others + 1.0f, losses = logarithm(total, others - (total - 1.0f));
+    for (int64_t i = 0; i < rows && call.weight; i++)
+        if (is_near[i]) losses[i] *= call.weight[call.target[first + i]];
+    return is_near ? losses : far;
+}
