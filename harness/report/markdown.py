@@ -40,7 +40,7 @@ _ENTITIES = {ord(char): f"&#{ord(char)};" for char in "|`*[]\\~"} | {
 def report_markdown(run: Run) -> str:
     """Summary, correctness matrix, stability map, speed, memory, findings and environment of ``run``."""
     rows = collect(run)
-    names, groups = implementations(rows), tables.speed_groups(rows)
+    names, groups = implementations(rows), tables.speed_groups(rows, run.header)
     parts = [
         _head(run, rows), _summary(rows, groups), _matrix(rows, names), _stability(rows, names), *_speed(groups, names),
         _memory(groups, names), _training(rows), _sight(run),
@@ -142,7 +142,8 @@ def _speed(groups: Sequence[tables.Group], names: Sequence[str]) -> list[str]:
             for line in group.lines
         ]
         head = ["shape", "dtype", "regime", *copy, *map(inline, shown)]
-        parts.append(f"### {inline(group.title)}\n\n" + table(head, body, 3))
+        doubt = f"> **{inline(group.doubt)}**\n\n" if group.doubt else ""
+        parts.append(f"### {inline(group.title)}\n\n{doubt}" + table(head, body, 3))
     return parts
 
 

@@ -72,7 +72,7 @@ def report_page(run: Run) -> str:
         el("title", f"{suite_name(run)} · {run.run_id} · loss harness"),
         el("style", Html(_asset("page.css"))),
     )
-    names, groups = implementations(rows), tables.speed_groups(rows)
+    names, groups = implementations(rows), tables.speed_groups(rows, run.header)
     main = el("main", _sections(run, rows, names, groups, facets))
     figures = chart_data(rows, names, facets.mark, ceilings_of(run.header))
     figures["facets"] = [facets.loss, facets.device, facets.dtype, facets.pass_, facets.regime]

@@ -34,7 +34,7 @@ def speed_section(groups: Sequence[tables.Group], names: Sequence[str], mark: Ma
             for line in group.lines
         ]  # fmt: skip
         table = el("table", el("thead", head), el("tbody", body))
-        parts.append(el("div", el("h3", group.title), el("div", table, class_="scroll"), class_="group"))
+        parts.append(el("div", el("h3", group.title), _doubt(group), el("div", table, class_="scroll"), class_="group"))
     note = (
         "Speedup is the baseline's time ÷ this one's, from rounds that interleave all of them; below it, its interval "
         "and the median time of one call. Bold: nobody is measurably faster. † differs from torch, as declared. "
@@ -80,6 +80,10 @@ def _interval(row: Row) -> str:
     return f"{low:.{places}f}–{high:.{places}f}"
 
 
+def _doubt(group: tables.Group) -> Html | None:
+    return el("p", el("strong", group.doubt)) if group.doubt else None
+
+
 def chart_section(groups: Sequence[tables.Group], names: Sequence[str], mark: Mark) -> Html | None:
     """One strip per cell on a common logarithmic axis of speedup: a marker per implementation over its interval."""
     values = [
@@ -107,7 +111,7 @@ def chart_section(groups: Sequence[tables.Group], names: Sequence[str], mark: Ma
             el("svg", [_tick(t, (low, high)) for t in ticks], class_="axis", aria_hidden="true"),
             class_="strip axis",
         )
-        parts.append(el("div", el("h3", group.title), axis, strips, class_="group"))
+        parts.append(el("div", el("h3", group.title), _doubt(group), axis, strips, class_="group"))
     note = "Speedup over the baseline (the line at 1×), logarithmic: right is faster. A marker's bar is its interval."
     return el("section", el("h2", "Speed chart"), el("p", note), parts, id="chart")
 

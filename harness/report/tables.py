@@ -7,12 +7,13 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.core.case import DTYPES, INTERPRETER, PASSES, Case
 from harness.core.outcome import Outcome
 from harness.core.status import ADMITTED, FAULTS, SEVERITY, Status
 from harness.report.rows import GRADES, Row, implementations, severity
-from harness.report.text import extras_text
+from harness.report.text import extras_text, mapping, plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,8 @@ class Line:
 class Group:
     """Lines of one loss, device and pass, sorted by dtype, shape and regime.
 
-    ``title`` names them, the loss only where the run has several.
+    ``title`` names them, the loss only where the run has several. ``doubt`` says why no speed on the device can be
+    trusted in this run, empty where it can: then nothing is best.
     """
 
     loss: str
@@ -62,6 +64,7 @@ class Group:
     pass_: str
     title: str
     lines: tuple[Line, ...]
+    doubt: str = ""
 
     @property
     def has_copy(self) -> bool:
@@ -119,24 +122,35 @@ def stability_map(rows: Sequence[Row]) -> dict[tuple[str, str, str], dict[Status
     return {key: by_severity(found) for key, found in counts.items()}
 
 
-def speed_groups(rows: Sequence[Row]) -> tuple[Group, ...]:
-    """Cells in which something was timed, by loss, device and pass."""
+def speed_groups(rows: Sequence[Row], header: Mapping[str, Any]) -> tuple[Group, ...]:
+    """Cells in which something was timed, by loss, device and pass; ``header`` is that of their run."""
+    doubts = _doubts(header)
     cells: dict[Case, dict[str, Row]] = {}
     for row in rows:
         cells.setdefault(row.case, {})[row.implementation] = row
     groups: dict[tuple[str, str, str], list[Line]] = {}
     for case, found in cells.items():
         if any(row.is_timed for row in found.values()):
-            line = Line(case=case, rows=found, best=_fastest(found))
+            best = frozenset[str]() if case.device in doubts else _fastest(found)
+            line = Line(case=case, rows=found, best=best)
             groups.setdefault((case.loss, case.device, case.pass_), []).append(line)
     several = len({row.case.loss for row in rows}) > 1
     return tuple(
         Group(
             loss=key[0], device=key[1], pass_=key[2], title=" · ".join(key if several else key[1:]),
-            lines=tuple(sorted(groups[key], key=lambda line: case_key(line.case))),
+            lines=tuple(sorted(groups[key], key=lambda line: case_key(line.case))), doubt=doubts.get(key[1], ""),
         )
         for key in sorted(groups, key=lambda key: (key[0], key[1], _rank(PASSES, key[2])))
     )  # fmt: skip
+
+
+def _doubts(header: Mapping[str, Any]) -> dict[str, str]:
+    """Devices whose self-check failed, and what it said."""
+    return {
+        device: f"No speed here can be trusted: {plain(str(mapping(check).get('reason') or 'the self-check failed'))}."
+        for device, check in mapping(header.get("selfcheck")).items()
+        if not mapping(check).get("passed", True)
+    }
 
 
 def untimed(rows: Sequence[Row]) -> dict[tuple[str, str, str], dict[Status, int]]:

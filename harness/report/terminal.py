@@ -66,7 +66,7 @@ def closing_text(run: Run, width: int = MAX_WIDTH) -> str:
 def _render(console: Console, run: Run) -> None:
     rows = collect(run)
     width = min(MAX_WIDTH, console.width)
-    names, groups = implementations(rows), tables.speed_groups(rows)
+    names, groups = implementations(rows), tables.speed_groups(rows, run.header)
     _faults(console, rows, width)
     for group in groups:
         _speed(console, group, names, width)
@@ -127,6 +127,8 @@ def _speed(console: Console, group: tables.Group, names: Sequence[str], width: i
             cells += [Text(median_speedup(line.copy), style="dim") for _ in copy]
             table.add_row(*_label(line), *cells, *(_ratio(line, name) for name in chunk))
         _print(console, table, f"{group.title}: speedup over {clip(base or '–', 40)}", width)
+    if group.doubt:
+        console.print(Padding(Text(group.doubt, style="bold red"), (0, 0, 0, 2)), width=width)
     for legend in (_LEGEND, COPY_LEGEND) if copy else (_LEGEND,):
         console.print(Text(f"  {legend}", style="dim"), width=width)
     console.print()

@@ -200,4 +200,4 @@ def test_without_an_interval_nobody_is_called_as_fast_and_the_fastest_median_is_
     lines += [timed(case, "torch", 1.0), timed(case, "mine", 4.0, **endless), timed(case, "slow", 0.4, **endless)]
     path = make_run(tmp_path, lines)
     assert set(harness.choose(harness.load(path)).winners["as_fast"]) == {"not told (too few rounds)"}
-    assert speed_groups(collect(read_run(path)))[0].lines[0].best == {"mine"}
+    assert speed_groups(collect(read_run(path)), {})[0].lines[0].best == {"mine"}
