@@ -9,6 +9,7 @@ from typing import Any
 from harness.core.outcome import JUDGED, TIMED, Outcome
 from harness.core.status import EXIT_AS_EXPECTED, EXIT_FAULT, EXIT_INCONCLUSIVE, FAULTS, Status
 from harness.report.budgets import budget_of, exceeded, least_speedup
+from harness.report.machine import failed_selfchecks
 from harness.report.text import mapping
 from harness.stats.change import Change, change
 from harness.stats.interval import log_ratios
@@ -135,9 +136,8 @@ def speed_doubt(new: Side, old: Side) -> str:
     if new.baseline != old.baseline:
         return f"ratios are to {new.baseline} in one run and to {old.baseline} in the other"
     for name, side in (("this run", new), ("the baseline run", old)):
-        for device, check in mapping(side.run.header.get("selfcheck")).items():
-            if not mapping(check).get("passed", True):
-                return f"{name} could not tell a planted slowdown on {device}: {mapping(check).get('reason', '')}"
+        for device, reason in failed_selfchecks(side.run.header).items():
+            return f"{name} could not tell a planted slowdown on {device}: {reason}"
     mine, theirs = fingerprint(new.run.header), fingerprint(old.run.header)
     different = [name for name in mine if mine[name] != theirs[name]]
     if different:

@@ -29,6 +29,12 @@ def machine_facts(header: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, plain(str(value))) for name, value in facts if value not in (None, "")]
 
 
+def failed_selfchecks(header: Mapping[str, Any]) -> dict[str, str]:
+    """Device → why no speed of the run can be trusted there, perhaps empty, where a planted slowdown was missed."""
+    checks = {device: mapping(check) for device, check in mapping(header.get("selfcheck")).items()}
+    return {device: str(check.get("reason") or "") for device, check in checks.items() if not check.get("passed", True)}
+
+
 def processor(header: Mapping[str, Any]) -> str:
     """``2 cores of Intel(R) Xeon(R)``; empty where the header does not say."""
     environment = mapping(header.get("environment"))

@@ -12,8 +12,9 @@ from typing import Any
 from harness.core.case import DTYPES, INTERPRETER, PASSES, Case
 from harness.core.outcome import Outcome
 from harness.core.status import ADMITTED, FAULTS, SEVERITY, Status
+from harness.report.machine import failed_selfchecks
 from harness.report.rows import GRADES, Row, implementations, severity
-from harness.report.text import extras_text, mapping, plain
+from harness.report.text import extras_text, plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,11 +146,9 @@ def speed_groups(rows: Sequence[Row], header: Mapping[str, Any]) -> tuple[Group,
 
 
 def _doubts(header: Mapping[str, Any]) -> dict[str, str]:
-    """Devices whose self-check failed, and what it said."""
     return {
-        device: f"No speed here can be trusted: {plain(str(mapping(check).get('reason') or 'the self-check failed'))}."
-        for device, check in mapping(header.get("selfcheck")).items()
-        if not mapping(check).get("passed", True)
+        device: f"No speed here can be trusted: {plain(reason or 'the self-check failed')}."
+        for device, reason in failed_selfchecks(header).items()
     }
 
 

@@ -204,13 +204,14 @@ template <typename Type, bool GRADIENT> INLINE float one_row(const Call &call, i
 
 // Not with AVX-512, whose own instructions for bfloat16 take its place, and where it has not been measured.
 #if defined(__AVX2__) && defined(__FMA__) && !defined(__AVX512F__)
+#define NEAR_ROWS
 #include "near_rows.h"
 #endif
 
 // The losses of up to LANES rows of many classes; their gradients are written where they are wanted.
 template <typename Type, bool GRADIENT>
 INLINE floats long_rows(const Call &call, int64_t first, int64_t rows, const Scratch &scratch) {
-#if defined(__AVX2__) && defined(__FMA__) && !defined(__AVX512F__)
+#ifdef NEAR_ROWS
     if constexpr (std::is_same_v<Type, BFloat16>) return near_rows<GRADIENT>(call, first, rows, scratch);
 #endif
     floats losses = {};

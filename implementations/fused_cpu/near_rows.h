@@ -220,7 +220,7 @@ INLINE floats near_rows(const Call &call, int64_t first, int64_t rows, const Scr
         wary |= counted;
     }
     floats total = others + 1.0f, losses = logarithm(total, others - (total - 1.0f));
-    for (int64_t i = 0; i < rows && call.weight; i++)
-        if (is_near[i]) losses[i] *= call.weight[call.target[first + i]];
+    for (int64_t i = 0; i < rows; i++)
+        if (is_near[i]) losses[i] = weighted(call, first + i, losses[i]);
     return is_near ? losses : far;
 }
