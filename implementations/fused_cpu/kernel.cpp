@@ -5,6 +5,7 @@
 
 #include "kernel.h"
 #include "maxima.h"
+#include "shares.h"
 #include "vectors.h"
 
 // Logits between two looks at the running maximum: 8 KiB of float32, read again from the nearest cache.
@@ -13,10 +14,15 @@ constexpr int64_t BLOCK = 2048;
 constexpr int64_t FEW = 32;
 // Up to this many, LANES rows are finished together: their exponentials stay in the nearest cache meanwhile.
 constexpr int64_t SHORT = 256;
+// From this many on a row is a group of its own: threads divide few rows more evenly.
+constexpr int64_t LONG = 4096;
+// Logits for which it pays to ask whether there is more to do.
+constexpr int64_t CHUNK = 1 << 12;
 
 struct Scratch {
     float *exponentials;  // of a row, or LANES short ones, in whole vectors, where the gradient cannot hold them
     float *maxima;        // of each block
+    int wary;             // how many of the next rows are looked at before they are read, as those before were far
 };
 
 // Whether the row's target counts.
@@ -210,7 +216,7 @@ template <typename Type, bool GRADIENT> INLINE float one_row(const Call &call, i
 
 // The losses of up to LANES rows of many classes; their gradients are written where they are wanted.
 template <typename Type, bool GRADIENT>
-INLINE floats long_rows(const Call &call, int64_t first, int64_t rows, const Scratch &scratch) {
+INLINE floats long_rows(const Call &call, int64_t first, int64_t rows, Scratch &scratch) {
 #ifdef NEAR_ROWS
     if constexpr (std::is_same_v<Type, BFloat16>) return near_rows<GRADIENT>(call, first, rows, scratch);
 #endif
@@ -219,37 +225,45 @@ INLINE floats long_rows(const Call &call, int64_t first, int64_t rows, const Scr
     return losses;
 }
 
-// Rows in groups of LANES, from group `first` until `last`.
-template <typename Type, bool GRADIENT> static void some_groups(const Call &call, int64_t first, int64_t last) {
+static int64_t height_of(int64_t classes) { return classes < LONG ? LANES : 1; }
+
+int64_t groups_of(int64_t rows, int64_t classes) { return (rows + height_of(classes) - 1) / height_of(classes); }
+
+// One group of rows.
+template <typename Type, bool GRADIENT> INLINE void one_group(const Call &call, int64_t group, Scratch &scratch) {
+    int64_t height = height_of(call.classes), row = group * height, rows = std::min(height, call.rows - row);
+    floats losses = {};
+    if (call.classes <= FEW && rows == LANES)
+        losses = few_classes<Type, GRADIENT>(call, row);
+    else if (call.classes <= SHORT && rows == LANES)
+        losses = short_rows<Type, GRADIENT>(call, row, scratch);
+    else
+        losses = long_rows<Type, GRADIENT>(call, row, rows, scratch);
+    if (call.loss) memcpy(call.loss + row, &losses, rows * sizeof(float));
+    call.sums[group] = wide_sum(losses);
+}
+
+// What one thread does.
+template <typename Type, bool GRADIENT> static void some_groups(const Call &call, Shares &shares, int64_t thread) {
     // room for whole vectors, and two more that overlap the last ones
     int64_t vectors = (call.classes / LANES + 3) * LANES, blocks = call.classes / BLOCK + 1;
     if (call.classes <= SHORT) vectors *= LANES;
     // a page more than asked: rows of 2ⁿ bytes would share cache sets with the logits
     float *memory = (float *)malloc((vectors + blocks + 1024) * sizeof(float));
-    Scratch scratch = {memory, memory + vectors};
-    for (int64_t group = first; group < last; group++) {
-        int64_t row = group * LANES, rows = std::min<int64_t>(LANES, call.rows - row);
-        floats losses = {};
-        if (call.classes <= FEW && rows == LANES)
-            losses = few_classes<Type, GRADIENT>(call, row);
-        else if (call.classes <= SHORT && rows == LANES)
-            losses = short_rows<Type, GRADIENT>(call, row, scratch);
-        else
-            losses = long_rows<Type, GRADIENT>(call, row, rows, scratch);
-        if (call.loss) memcpy(call.loss + row, &losses, rows * sizeof(float));
-        call.sums[group] = wide_sum(losses);
-    }
+    Scratch scratch = {memory, memory + vectors, 0};
+    shares.work(thread, [&](Groups these) {
+        for (int64_t group = these.first; group < these.last; group++)
+            one_group<Type, GRADIENT>(call, group, scratch);
+    });
     free(memory);
 }
 
-int64_t groups_of(int64_t rows) { return (rows + LANES - 1) / LANES; }
-
 template <typename Type, bool GRADIENT> static void all_groups(const Call &call) {
-    int64_t groups = groups_of(call.rows);
-    if (call.threads < 2) return some_groups<Type, GRADIENT>(call, 0, groups);
+    int64_t least = CHUNK / (height_of(call.classes) * call.classes) + 1;
+    Shares shares(groups_of(call.rows, call.classes), call.threads, least);
+    if (call.threads < 2) return some_groups<Type, GRADIENT>(call, shares, 0);
 #pragma omp parallel for num_threads(call.threads) schedule(static)
-    for (int64_t part = 0; part < call.threads; part++)
-        some_groups<Type, GRADIENT>(call, groups * part / call.threads, groups * (part + 1) / call.threads);
+    for (int64_t thread = 0; thread < call.threads; thread++) some_groups<Type, GRADIENT>(call, shares, thread);
 }
 
 void cross_entropy_rows(const Call &call) {

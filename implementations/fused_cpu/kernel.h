@@ -12,7 +12,7 @@ struct Call {
     const float *weight;     // (classes,); null where all are 1
     const float *row_scale;  // (rows,), upstream gradient of each row; null where all are `scale`
     float *loss;             // (rows,); null where only `sums` is wanted
-    double *sums;            // (groups_of(rows),), the losses of each group of rows added up
+    double *sums;            // (groups_of(rows, classes),), the losses of each group of rows added up
     int64_t rows, classes, stride, ignore_index;
     double scale;
     int32_t threads;
@@ -25,7 +25,7 @@ struct Targets {
     int64_t wrong;   // the first row whose target is no class, else −1
 };
 
-// Rows go in groups as large as a vector of the processor.
-KERNEL int64_t groups_of(int64_t rows);
+// Rows go in groups as large as a vector of the processor, long ones by themselves.
+KERNEL int64_t groups_of(int64_t rows, int64_t classes);
 KERNEL void cross_entropy_rows(const Call &call);
 KERNEL Targets look_at(const int64_t *target, const float *weight, int64_t rows, int64_t classes, int64_t ignore_index);

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 
 _SOURCES = (
-    "kernel.cpp", "kernel.h", "vectors.h", "maxima.h", "finish.h", "few_classes.h", "short_rows.h", "near_rows.h",
+    "kernel.cpp", "kernel.h", "vectors.h", "maxima.h", "shares.h",
+    "finish.h", "few_classes.h", "short_rows.h", "near_rows.h",
     "operator.cpp", "operator.h", "backward.h", "serves.h", "entry.cpp",
 )  # fmt: skip
 _COMMON = ("-std=c++20", "-fPIC")

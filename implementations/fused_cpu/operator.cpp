@@ -65,7 +65,7 @@ double divisor_of(const Problem &problem) {
 // Runs the kernel; the sum of all losses. `loss` and `gradient` are filled where they are defined.
 double run(const Problem &problem, const Tensor &loss, const Tensor &gradient, const Tensor &row_scale, double scale) {
     int64_t rows = problem.logits.size(0), classes = problem.logits.size(1);
-    std::vector<double> sums(groups_of(rows));
+    std::vector<double> sums(groups_of(rows, classes));
     Call call = {};
     call.logits = problem.logits.const_data_ptr();
     call.gradient = gradient.defined() ? gradient.mutable_data_ptr() : nullptr;
