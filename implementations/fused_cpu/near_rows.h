@@ -9,6 +9,8 @@ constexpr float NEAR = 48.0f;
 constexpr int64_t WIDE = 2 * LANES;
 // From this many classes on: what `powers` loses is then less than the sum of so many float32 may.
 constexpr int64_t LEAST = 512;
+// After a row that had to be read twice, so many are looked at before they are read.
+constexpr int WARY = 8;
 
 typedef uint16_t ushorts __attribute__((vector_size(4 * LANES), aligned(2), may_alias));
 
@@ -23,28 +25,39 @@ INLINE Pair taken_apart(words x) { return {(floats)(x << 16), (floats)(x & 0xfff
 
 INLINE double total(Pair sums) { return sum(sums.even + sums.odd); }
 
-// 2^(x log2 e − c): the integer of the exponent, in the last bits of `whole`, and what is left of it.
+// 2^(x log2 e − c): the integer of the exponent, in the last 9 bits of `whole`, and what is left of it, plus ROUNDER / 2²³.
 struct Exponents {
     Pair whole, rest;
 };
 
-// 1.5 · 2²³, which rounds what is added to it to an integer, less the integer c that is nearest to x_t log2 e.
-INLINE float shift_to(float x_t) { return 12582912.0f - std::rint(x_t * 1.44269504f); }
+// Rounds what is added to it to an integer, and leaves its last 9 bits to that. Of such numbers the one that is nearest
+// to 2²³ log2 e.
+constexpr float ROUNDER = 12102144.0f;
+
+// With c, the integer that is nearest to x_t log2 e.
+INLINE float shift_to(float x_t) { return ROUNDER - std::rint(x_t * 1.44269504f); }
+
+// shift · (1 + 2⁻²³) − whole, rounded once, for which the larger of the products has no room: what `exponents` is to add
+// to x log2 e. Asked for by name, as GCC would take the product, the same for the whole row, out of the loop.
+INLINE floats back(float shift, floats whole) {
+    return (floats)_mm256_fmsub_ps((__m256)all(shift), (__m256)all(1.00000012f), (__m256)whole);
+}
 
 INLINE Exponents exponents(Pair x, float shift) {
     Pair whole = {x.even * 1.44269504f + shift, x.odd * 1.44269504f + shift};
-    Pair k = {whole.even - shift, whole.odd - shift};
-    return {whole, {x.even * 1.44269504f - k.even, x.odd * 1.44269504f - k.odd}};
+    Pair k = {back(shift, whole.even), back(shift, whole.odd)};
+    return {whole, {x.even * 1.44269504f + k.even, x.odd * 1.44269504f + k.odd}};
 }
 
-// 104 · 2^(x log2 e − c), relative error below 45 units of 2⁻²⁴, a thousandth of what the rounding to bfloat16 costs. The
-// factor makes the polynomial's leading coefficient 1, which saves a product, and is gone from every quotient of two
-// powers. Each step for both halves: one goes on while the other is waited for.
+// 280 · 2^(x log2 e − c), the relative error of the polynomial below 53 units of 2⁻²⁴, a thousandth of what the rounding
+// to bfloat16 costs. As e^z up to z⁴ is (w⁴ + 6 w² + 8 w + 9) / 24 with w = z + 1, a polynomial in what is left of the
+// exponent plus log2 e does without a cube, which saves a sum. The factor makes the leading coefficient 1, which saves a
+// product, and is gone from every quotient of two powers; so is what c changes in the last bits of shift / 2²³. Each step
+// for both halves: one goes on while the other is waited for.
 INLINE Pair powers(const Exponents &of) {
-    floats a = of.rest.even, b = of.rest.odd, p = a + 5.84297305f, q = b + 5.84297305f;
-    p = p * a + 25.1039535f, q = q * b + 25.1039535f;
-    p = p * a + 72.4257343f, q = q * b + 72.4257343f;
-    p = p * a + 104.491994f, q = q * b + 104.491994f;
+    floats a = of.rest.even, b = of.rest.odd, p = a * a + 12.2862381f, q = b * b + 12.2862381f;
+    p = p * a + 24.0196468f, q = q * b + 24.0196468f;
+    p = p * a + 38.5729799f, q = q * b + 38.5729799f;
     return {(floats)((ints)p + ((ints)of.whole.even << 23)), (floats)((ints)q + ((ints)of.whole.odd << 23))};
 }
 
@@ -118,10 +131,15 @@ INLINE Pair add_last(const uint16_t *x, float *kept, int64_t before, float shift
     return p;
 }
 
+// Four sums at once, as one of them alone would wait for each addition.
 INLINE double kept_sum(const float *kept, int64_t count) {
-    Pair sums = {};
-    for (int64_t i = 0; i < count; i += WIDE) sums += *(const Pair *)(kept + i);
-    return total(sums);
+    Pair sums[4] = {};
+    int64_t i = 0;
+    for (; i + 4 * WIDE <= count; i += 4 * WIDE)
+        for (int k = 0; k < 4; k++) sums[k] += *(const Pair *)(kept + i + k * WIDE);
+    for (; i < count; i += WIDE) sums[0] += *(const Pair *)(kept + i);
+    sums[0] += sums[1], sums[2] += sums[3], sums[0] += sums[2];
+    return total(sums[0]);
 }
 
 // Where the power of logit `i` is kept: behind the whole vectors come the row's last WIDE logits.
@@ -170,13 +188,10 @@ INLINE bool read_near(const Call &call, int64_t row, bool wary, uint16_t *gradie
     return true;
 }
 
-// p · by to the nearest bfloat16 by Dekker's splitting, for which p · by and 65537 times that must be normal numbers.
+// p · by to the nearest bfloat16, of two that are as near the larger one.
 INLINE words rounded_products(Pair p, float by) {
-    floats a = p.even * (by * 65537.0f), b = p.odd * (by * 65537.0f);
-    // GCC would put the product, not yet rounded, into the last subtraction
-    asm("" : "+x"(a), "+x"(b));
-    words even = (words)(a - (a - p.even * by)), odd = (words)(b - (b - p.odd * by));
-    return (even >> 16) | odd;
+    words even = (words)(p.even * by) + 0x8000, odd = (words)(p.odd * by) + 0x8000;
+    return (words)_mm256_blend_epi16((__m256i)(even >> 16), (__m256i)odd, 0b10101010);
 }
 
 // The powers of a row turned into gradients.
@@ -206,18 +221,16 @@ INLINE bool near_row(const Call &call, int64_t row, bool wary, float *kept, floa
 
 // The losses of up to LANES rows; their gradients are written where they are wanted.
 template <bool GRADIENT>
-INLINE floats near_rows(const Call &call, int64_t first, int64_t rows, const Scratch &scratch) {
+INLINE floats near_rows(const Call &call, int64_t first, int64_t rows, Scratch &scratch) {
     floats others = {}, far = {};
     ints is_near = {};
-    bool wary = false;  // from the first row that is read twice
     for (int64_t i = 0; i < rows; i++) {
         float sum = 0.0f;
         bool counted = counts(call, first + i);
-        bool near = counted && near_row<GRADIENT>(call, first + i, wary, scratch.exponentials, sum);
+        bool near = counted && near_row<GRADIENT>(call, first + i, scratch.wary, scratch.exponentials, sum);
         is_near[i] = -near, others[i] = sum;
-        if (near) continue;
-        far[i] = one_row<BFloat16, GRADIENT>(call, first + i, scratch);
-        wary |= counted;
+        if (counted) scratch.wary = near ? std::max(scratch.wary - 1, 0) : WARY;
+        if (!near) far[i] = one_row<BFloat16, GRADIENT>(call, first + i, scratch);
     }
     floats total = others + 1.0f, losses = logarithm(total, others - (total - 1.0f));
     for (int64_t i = 0; i < rows; i++)
