@@ -44,7 +44,10 @@ def choose(
     if pass_ is not None and pass_ not in PASSES:
         raise UsageError(f"--pass: found {pass_!r}; allowed: {', '.join(PASSES)}")
     limit = None if max_memory is None else memory_bytes(max_memory)
-    choice = chosen(load(run), max_memory_bytes=limit, max_ulp=max_ulp, pass_=pass_)
+    frame = load(run)
+    choice = chosen(frame, max_memory_bytes=limit, max_ulp=max_ulp, pass_=pass_)
+    for doubt in frame.attrs["speed_doubts"]:
+        console.print(Text(doubt, style="bold red"), soft_wrap=True)
     inside = choice.winners[choice.winners["winner"] != "none"]
     _table(console, "the fastest that is right and keeps the limits", choice.winners, _WINNER)
     _table(console, "where the winner changes", choice.crossovers, _CROSSOVER)

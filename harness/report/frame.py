@@ -18,6 +18,7 @@ from harness.core.case import DTYPES, PASSES, REDUCTIONS, Case
 from harness.core.errors import RunFolderError
 from harness.core.outcome import Outcome
 from harness.report.columns import AXES, CHECKS, COLUMNS, STATUS_ORDER, TIMING, TRAINING, Column
+from harness.report.machine import speed_doubts
 from harness.report.rows import GRADES, Row, collect, number, value_of, weakest
 from harness.report.sight import Sight, sight_case, sights_of
 from harness.report.text import shape_text
@@ -40,7 +41,8 @@ def load(paths: PathLike | Iterable[PathLike]) -> pd.DataFrame:
     """The frame of one run folder, of all that match a glob, or of a list of either.
 
     Columns are those of ``docs/columns.md``. A run that is named twice counts once.
-    ``attrs["notices"]`` lists what could not be read.
+    ``attrs["notices"]`` lists what could not be read, ``attrs["speed_doubts"]`` where no speed can be trusted, as the
+    self-check of a run failed.
 
     Raises:
         RunFolderError: nothing there is a run folder, or one cannot be read.
@@ -65,9 +67,11 @@ def _without_collection() -> Iterator[None]:
 def frame_of(runs: Iterable[Run]) -> pd.DataFrame:
     """The frame of runs that were read already."""
     notices: list[str] = []
+    doubts: list[str] = []
     records: list[dict[str, Any]] = []
     for run in runs:
         notices += [f"{run.run_id}: {notice}" for notice in run.notices]
+        doubts += [f"{run.run_id}: {doubt}" for doubt in speed_doubts(run.header)]
         origin, sights = _provenance(run), sights_of(run.header)
         records += [{**_record(row, notices), **_visible(row.case, sights), **origin} for row in collect(run)]
     extra = dict.fromkeys(name for record in records for name in record["checks"] if name not in CHECKS)
@@ -78,7 +82,7 @@ def frame_of(runs: Iterable[Run]) -> pd.DataFrame:
         checks = record.pop("checks")
         record.update({f"check_{name}": checks.get(name, "not_run") for name in (*CHECKS, *extra)})
     frame = pd.DataFrame({c.name: _series(c, [record[c.name] for record in records]) for c in columns})
-    frame.attrs["notices"] = notices
+    frame.attrs.update(notices=notices, speed_doubts=doubts)
     return frame
 
 

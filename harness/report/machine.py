@@ -35,6 +35,17 @@ def failed_selfchecks(header: Mapping[str, Any]) -> dict[str, str]:
     return {device: str(check.get("reason") or "") for device, check in checks.items() if not check.get("passed", True)}
 
 
+def speed_doubts(header: Mapping[str, Any]) -> tuple[str, ...]:
+    """A sentence for each device on which no speed of the run can be trusted, for what shows several at once."""
+    failed = failed_selfchecks(header).items()
+    return tuple(f"No speed on {plain(device)} can be trusted: {why_failed(reason)}." for device, reason in failed)
+
+
+def why_failed(reason: str) -> str:
+    """The reason of a failed self-check, where it says none that it failed."""
+    return plain(reason or "the self-check failed")
+
+
 def processor(header: Mapping[str, Any]) -> str:
     """``2 cores of Intel(R) Xeon(R)``; empty where the header does not say."""
     environment = mapping(header.get("environment"))

@@ -91,7 +91,7 @@ def report_page(run: Run) -> str:
 def _sections(
     run: Run, rows: Sequence[Row], names: Sequence[str], groups: Sequence[tables.Group], facets: Facets
 ) -> list[Html | None]:
-    charts = chart_sections()
+    charts = chart_sections(run.header)
     return [
         el("div", matrix_section(rows, names), stability_section(rows, names), class_="pair"),
         faults_section(rows, facets.mark),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.report.machine import speed_doubts
 from harness.report.markup import Html, el
 
 _SECTIONS = (
@@ -49,9 +50,16 @@ _SECTIONS = (
 )  # fmt: skip
 
 
-def chart_sections() -> dict[str, Html]:
-    """Anchor → section with its explanation and an empty figure for the script."""
-    return {anchor: _section(anchor, title, note) for anchor, title, note in _SECTIONS}
+#: Those that show speeds.
+_SPEEDS = frozenset({"choose", "heat", "time", "pareto"})
+
+
+def chart_sections(header: Mapping[str, Any]) -> dict[str, Html]:
+    """Anchor → section with its explanation and an empty figure for the script; ``header`` is that of the run."""
+    doubts = speed_doubts(header)
+    return {
+        anchor: _section(anchor, title, note, doubts if anchor in _SPEEDS else ()) for anchor, title, note in _SECTIONS
+    }
 
 
 def ceilings_of(header: Mapping[str, Any]) -> dict[str, float]:
@@ -66,12 +74,13 @@ def ceilings_of(header: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def _section(anchor: str, title: str, note: str) -> Html:
+def _section(anchor: str, title: str, note: str, doubts: tuple[str, ...]) -> Html:
     controls = {"choose": _limits, "pareto": _shape_box, "accuracy": _regime_box}.get(anchor)
     return el(
         "section",
         el("h2", title),
         el("p", note),
+        *(el("p", el("strong", doubt)) for doubt in doubts),
         controls() if controls else None,
         el("noscript", el("p", "This figure needs scripts; the tables on this page do not.", class_="dim")),
         el("div", class_="figure", data_chart=anchor),

@@ -12,9 +12,9 @@ from typing import Any
 from harness.core.case import DTYPES, INTERPRETER, PASSES, Case
 from harness.core.outcome import Outcome
 from harness.core.status import ADMITTED, FAULTS, SEVERITY, Status
-from harness.report.machine import failed_selfchecks
+from harness.report.machine import failed_selfchecks, why_failed
 from harness.report.rows import GRADES, Row, implementations, severity
-from harness.report.text import extras_text, plain
+from harness.report.text import extras_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +147,7 @@ def speed_groups(rows: Sequence[Row], header: Mapping[str, Any]) -> tuple[Group,
 
 def _doubts(header: Mapping[str, Any]) -> dict[str, str]:
     return {
-        device: f"No speed here can be trusted: {plain(reason or 'the self-check failed')}."
+        device: f"No speed here can be trusted: {why_failed(reason)}."
         for device, reason in failed_selfchecks(header).items()
     }
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import io
 
+import pytest
+from rich.console import Console
+
+from harness.commands.choose import choose
 from harness.core.case import Case
 from harness.report.markdown import report_markdown
 from harness.report.page import report_page
@@ -44,6 +48,21 @@ def test_otherwise_nothing_is_said(tmp_path, selfcheck):
     path = run_of(tmp_path, selfcheck)
     assert not any("No speed here can be trusted" in text for text in texts(path))
     assert speed_groups(collect(read_run(path)), read_run(path).header)[0].lines[0].best == {"mine"}
+
+
+def test_the_choice_says_it_too_on_the_page_and_in_the_terminal(tmp_path):
+    path = run_of(tmp_path, {"cpu": {"passed": False, "reason": _REASON}})
+    sentence = f"No speed on cpu can be trusted: {_REASON}."
+    assert report_page(read_run(path)).count(sentence) == 4
+    assert sentence in chosen(path)
+    passed = run_of(tmp_path / "passed", {"cpu": {"passed": True, "reason": ""}})
+    assert "can be trusted" not in chosen(passed)
+
+
+def chosen(path):
+    console = Console(file=io.StringIO(), width=100)
+    assert choose(path, console=console) == 0
+    return console.file.getvalue()
 
 
 def test_what_a_stranger_wrote_as_the_reason_stays_text(tmp_path):
