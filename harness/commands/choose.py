@@ -47,7 +47,7 @@ def choose(
     frame = load(run)
     choice = chosen(frame, max_memory_bytes=limit, max_ulp=max_ulp, pass_=pass_)
     for doubt in frame.attrs["speed_doubts"]:
-        console.print(Text(doubt, style="bold red"), soft_wrap=True)
+        console.print(Text(plain(doubt), style="bold red"), soft_wrap=True)
     inside = choice.winners[choice.winners["winner"] != "none"]
     _table(console, "the fastest that is right and keeps the limits", choice.winners, _WINNER)
     _table(console, "where the winner changes", choice.crossovers, _CROSSOVER)

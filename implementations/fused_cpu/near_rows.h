@@ -37,8 +37,8 @@ constexpr float ROUNDER = 12102144.0f;
 // With c, the integer that is nearest to x_t log2 e.
 INLINE float shift_to(float x_t) { return ROUNDER - std::rint(x_t * 1.44269504f); }
 
-// shift · (1 + 2⁻²³) − whole, rounded once, for which the larger of the products has no room: what `exponents` is to add
-// to x log2 e. Asked for by name, as GCC would take the product, the same for the whole row, out of the loop.
+// shift · (1 + 2⁻²³) − whole, which `exponents` adds to x log2 e. Rounded once: the product alone would become an integer
+// and lose shift / 2²³. Asked for by name, as GCC would take it, the same for the whole row, out of the loop.
 INLINE floats back(float shift, floats whole) {
     return (floats)_mm256_fmsub_ps((__m256)all(shift), (__m256)all(1.00000012f), (__m256)whole);
 }

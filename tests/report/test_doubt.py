@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 from rich.console import Console
@@ -57,6 +58,15 @@ def test_the_choice_says_it_too_on_the_page_and_in_the_terminal(tmp_path):
     assert sentence in chosen(path)
     passed = run_of(tmp_path / "passed", {"cpu": {"passed": True, "reason": ""}})
     assert "can be trusted" not in chosen(passed)
+
+
+def test_a_strangers_name_of_a_run_reaches_no_terminal_as_an_escape(tmp_path):
+    path = run_of(tmp_path, {"cpu": {"passed": False, "reason": _REASON}})
+    header = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps({**header, "run_id": HOSTILE}))
+    told = chosen(path)
+    assert _REASON in told
+    assert "\x1b" not in told
 
 
 def chosen(path):
